@@ -1,0 +1,77 @@
+"""Files of users: JSONL in and out, and the fingerprint that says which data a result is from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from popi_prompt.errors import DataError
+from popi_prompt.files import parse_json, read_bytes, write_text
+from popi_prompt.records import parse_user, user_record
+from popi_prompt.schema import User
+
+
+def load_users(path: str | Path, *, need_pairs: bool = False) -> tuple[User, ...]:
+    """Read users from JSONL, one a line; blank lines are skipped.
+
+    Raises `DataError` with file and line for anything that is not a valid user, for a `user_id`
+    that occurs twice, for a file without users, and with `need_pairs` for a user without pairs.
+    """
+    path = Path(path)
+    users: list[User] = []
+    lines: dict[str, int] = {}
+    for line, raw in read_jsonl(path):
+        try:
+            user = parse_user(raw)
+            if need_pairs and not user.pairs:
+                raise DataError(f"user {user.user_id!r} has no pairs, and they are needed here")
+        except DataError as error:
+            raise DataError(error.problem, path=path, line=line) from None
+        if user.user_id in lines:
+            first = lines[user.user_id]
+            raise DataError(
+                f"user_id {user.user_id!r} is on line {first} already; ids must be unique",
+                path=path,
+                line=line,
+            )
+        lines[user.user_id] = line
+        users.append(user)
+    if not users:
+        raise DataError("holds no users; expected one JSON object a line", path=path)
+    return tuple(users)
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield (line number, JSON value). Raises `DataError` for bytes that are not UTF-8 JSON."""
+    for line, raw in enumerate(read_bytes(path).split(b"\n"), start=1):
+        if b"\x00" in raw:
+            raise DataError("holds a NUL byte; is this a text file?", path=path, line=line)
+        try:
+            text = raw.decode("utf-8-sig" if line == 1 else "utf-8").strip()
+        except UnicodeDecodeError as error:
+            problem = f"is not valid UTF-8 at byte {error.start + 1} of the line"
+            raise DataError(problem, path=path, line=line) from None
+        if text:
+            yield line, parse_json(text, path, line)
+
+
+def write_users(path: str | Path, users: Iterable[User]) -> None:
+    """Write users as JSONL, whole or not at all."""
+    write_jsonl(Path(path), (user_record(user) for user in users))
+
+
+def write_jsonl(path: Path, records: Iterable[Any]) -> None:
+    """Write JSON values, one a line, whole or not at all."""
+    write_text(path, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records))
+
+
+def fingerprint(users: Sequence[User]) -> str:
+    """SHA-256 over the users' canonical JSON, in their order."""
+    digest = hashlib.sha256()
+    for user in users:
+        line = json.dumps(user_record(user), sort_keys=True, separators=(",", ":"))
+        digest.update(line.encode() + b"\n")
+    return f"sha256:{digest.hexdigest()}"

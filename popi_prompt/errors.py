@@ -1,0 +1,112 @@
+"""Everything popi-prompt raises on purpose.
+
+PopiError
+├── UsageError            an option or argument that cannot work (CLI exit 2)
+├── DataError             a file of users that cannot be read; carries file and line
+├── ProgramError          a compiled program that cannot be loaded
+├── OptimizationError     the data leave nothing to optimize or to measure
+└── ModelError            a model call; carries role, model and user once they are known
+    ├── UnknownModel          no such local model, provider or GGUF file
+    ├── MissingDependency     an extra or a weights package is not installed
+    ├── WeightsError          the weights on disk are not the published ones
+    ├── ContextTooLong        the prompt does not fit the model's context
+    ├── AuthenticationError   the provider refused the key, or there is none
+    ├── RateLimited           the provider asked to slow down, also after retries
+    ├── ModelUnavailable      network, time-out or server error, also after retries
+    └── BadResponse           an answer that holds nothing usable
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class PopiError(Exception):
+    """Base of all of them. `str(error)` is one line for a person to read."""
+
+
+class UsageError(PopiError):
+    """An option or argument that cannot work, whatever the data."""
+
+
+class DataError(PopiError):
+    """A file of users that cannot be read. `path` and `line` say where."""
+
+    def __init__(self, problem: str, *, path: Path | str | None = None, line: int | None = None):
+        self.problem = problem
+        self.path = path
+        self.line = line
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        if self.path is None:
+            return self.problem
+        where = f"{self.path}:{self.line}" if self.line is not None else f"{self.path}"
+        return f"{where}: {self.problem}"
+
+
+class ProgramError(PopiError):
+    """A compiled program that cannot be loaded or does not fit this version."""
+
+
+class OptimizationError(PopiError):
+    """The data leave nothing to optimize or to measure."""
+
+
+class ModelError(PopiError):
+    """A model call that gave no answer. The door adds role and model, the caller the user."""
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        role: str | None = None,
+        model: str | None = None,
+        user_id: str | None = None,
+    ):
+        self.problem = problem
+        self.role = role
+        self.model = model
+        self.user_id = user_id
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        where = [
+            f"user {self.user_id!r}" if self.user_id is not None else "",
+            f"{self.role}" if self.role is not None else "",
+            f"model {self.model!r}" if self.model is not None else "",
+        ]
+        prefix = ", ".join(part for part in where if part)
+        return f"{prefix}: {self.problem}" if prefix else self.problem
+
+
+class UnknownModel(ModelError):
+    """No such local model, provider or GGUF file."""
+
+
+class MissingDependency(ModelError):
+    """An extra or a weights package is not installed; the message holds the command."""
+
+
+class WeightsError(ModelError):
+    """The weights on disk are not the published ones."""
+
+
+class ContextTooLong(ModelError):
+    """The prompt does not fit the model's context window."""
+
+
+class AuthenticationError(ModelError):
+    """The provider refused the key, or there is none in the environment."""
+
+
+class RateLimited(ModelError):
+    """The provider asked to slow down, also after retries."""
+
+
+class ModelUnavailable(ModelError):
+    """Network, time-out or server error, also after retries."""
+
+
+class BadResponse(ModelError):
+    """An answer that holds nothing usable: empty, or without the asked-for choice."""

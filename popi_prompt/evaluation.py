@@ -1,0 +1,118 @@
+"""Score summaries on users; a user who cannot be scored is a failure, never a zero."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from popi_prompt.errors import ModelError
+from popi_prompt.events import Advanced, Observer, ignore
+from popi_prompt.generator import Generator
+from popi_prompt.prompts import render_signals
+from popi_prompt.rewards import PopiReward
+from popi_prompt.schema import User
+from popi_prompt.scorers.scorer import PairScore, Scorer
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One user under one context. `summary` is None for no context."""
+
+    user_id: str
+    summary: str | None
+    tokens: int
+    scores: tuple[PairScore, ...]
+    reward: float
+
+    @property
+    def margin(self) -> float:
+        """Mean margin over the user's pairs, in nats."""
+        return float(np.mean([score.margin for score in self.scores]))
+
+    @property
+    def improved(self) -> float:
+        """Share of the user's pairs with a margin above 0."""
+        return float(np.mean([score.margin > 0 for score in self.scores]))
+
+    @property
+    def prefers(self) -> float:
+        """Mean `prefers` over the user's pairs."""
+        return float(np.mean([score.prefers for score in self.scores]))
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A user who could not be scored: left out of every mean, counted and shown."""
+
+    user_id: str
+    reason: str
+
+
+Result = Outcome | Failure
+
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """How a context is measured: by which generator, scorer and reward."""
+
+    generator: Generator
+    scorer: Scorer
+    reward: PopiReward
+
+    def outcome(self, user: User, summary: str | None) -> Outcome:
+        """Score all pairs of a user under a summary. Raises `ModelError` that names the user."""
+        try:
+            scores = tuple(self.scorer.score(self.generator, pair, summary) for pair in user.pairs)
+            tokens = 0 if summary is None else self.generator.overhead(summary)
+        except ModelError as error:
+            error.user_id = user.user_id
+            raise
+        reward = self.reward.of_user(scores, tokens)
+        return Outcome(user.user_id, summary, tokens, scores, reward)
+
+
+Summarize = Callable[[User], "str | None"]
+
+
+def evaluate(
+    users: Sequence[User], summarize: Summarize, metric: Metric, observer: Observer = ignore
+) -> tuple[Result, ...]:
+    """Score every user under the summary that `summarize` gives; results in the users' order.
+
+    Users are sent in the order of their signals, so that a model that keeps prefixes, embedded or
+    hosted, finds the last one's again.
+    """
+
+    def one(user: User) -> Result:
+        try:
+            return metric.outcome(user, summarize(user))
+        except ModelError as error:
+            return Failure(user.user_id, str(error))
+        finally:
+            observer(Advanced())
+
+    order = sorted(range(len(users)), key=lambda i: render_signals(users[i].signals))
+    workers = metric.generator.door.model("generator").concurrency
+    results = in_parallel(one, [users[i] for i in order], workers)
+    return tuple(result for _, result in sorted(zip(order, results, strict=True), key=_first))
+
+
+def _first(numbered: tuple[int, Result]) -> int:
+    return numbered[0]
+
+
+def in_parallel(work: Callable[[T], R], items: Iterable[T], workers: int) -> tuple[R, ...]:
+    """Map over threads, in order. An interrupt cancels what has not started."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        return tuple(pool.map(work, items))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,68 @@
+"""Files, read with clear errors and written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from popi_prompt.errors import DataError, UsageError
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file's bytes; every way a file cannot be read is one `DataError`."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError("no such file", path=path) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(f"cannot be read ({reason.lower()})", path=path) from None
+
+
+def parse_json(text: str, path: Path, line: int | None = None) -> Any:
+    """JSON as the standard has it: no NaN, no Infinity, and a depth a stack can hold."""
+
+    def refuse(constant: str) -> Any:
+        raise DataError(f"holds {constant}, which is not JSON", path=path, line=line)
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        at = f"line {error.lineno}, " if line is None else ""
+        problem = f"is not valid JSON: {error.msg} at {at}column {error.colno}"
+        raise DataError(problem, path=path, line=line) from None
+    except RecursionError:
+        raise DataError("is nested too deeply", path=path, line=line) from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write beside, then rename: a reader sees the old file or the new one, never half."""
+    check_writable(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def check_writable(path: Path) -> None:
+    """Raise `UsageError` where `path` cannot be written; called before work is spent on it."""
+    if path.is_dir():
+        raise UsageError(f"cannot write {str(path)!r}: it is a folder")
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"cannot write {str(path)!r}: the folder {str(path.parent)!r} does not exist"
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(
+            f"cannot write {str(path)!r}: no permission in the folder {str(path.parent)!r}"
+        )

@@ -1,0 +1,139 @@
+"""Inference: a user's signals -> a short summary, as a DSPy module that can be optimized."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import dspy
+
+from popi_prompt.candidate import Candidate, Demonstration
+from popi_prompt.errors import BadResponse, ModelError
+from popi_prompt.models.door import Door
+from popi_prompt.models.dspy_engine import door_lm
+from popi_prompt.models.model import Sampling
+from popi_prompt.prompts import UNTUNED_INSTRUCTION, View, inference_messages, render_signals
+from popi_prompt.records import parse_signals
+from popi_prompt.schema import Signal, User
+
+SUMMARY_SAMPLING = Sampling(max_tokens=128)
+
+
+class InferPreferences(dspy.Signature):
+    """Signals of a person to a summary of how they want to be answered."""
+
+    signals: str = dspy.InputField(desc="what is known about the person")
+    summary: str = dspy.OutputField(desc="how the person wants to be answered")
+
+
+class SummaryAdapter(dspy.Adapter):  # type: ignore[misc]
+    """Instruction as system message, demonstrations as chat turns, the completion is the summary.
+
+    There are no field markers: small models cannot follow them, and signals cannot forge them.
+    """
+
+    def format(
+        self, signature: Any, demos: Sequence[Mapping[str, Any]], inputs: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Chat messages for one call."""
+        shown = [(str(demo["signals"]), str(demo["summary"])) for demo in demos]
+        messages = inference_messages(signature.instructions, shown, str(inputs["signals"]))
+        return [{"role": message.role, "content": message.content} for message in messages]
+
+    def parse(self, signature: Any, completion: str) -> dict[str, Any]:
+        """The whole completion, as one paragraph."""
+        return {"summary": " ".join(completion.split())}
+
+
+class PreferenceInference(dspy.Module):  # type: ignore[misc]
+    """Signals -> `dspy.Prediction(summary=...)`, composable in any DSPy program.
+
+    Instruction and demonstrations are those of `self.infer`, so every DSPy optimizer can change
+    them. `view` says how much of the signals the model is shown. A call takes signals as values,
+    as JSON objects, or as text that is rendered already.
+    """
+
+    def __init__(
+        self,
+        instruction: str = UNTUNED_INSTRUCTION,
+        demonstrations: Sequence[Demonstration] = (),
+        view: View = "full",
+    ):
+        super().__init__()
+        self.view: View = view
+        self.infer = dspy.Predict(InferPreferences.with_instructions(instruction))
+        self.infer.demos = [
+            {"signals": demo.signals, "summary": demo.summary} for demo in demonstrations
+        ]
+
+    def forward(self, signals: str | Sequence[Signal | Mapping[str, Any]]) -> dspy.Prediction:
+        """Infer one user's summary."""
+        text = signals if isinstance(signals, str) else self.render(signals)
+        with dspy.context(adapter=SummaryAdapter()):
+            return self.infer(signals=text)
+
+    def render(self, signals: Sequence[Signal | Mapping[str, Any]]) -> str:
+        """The text the model is shown for these signals."""
+        return render_signals(parse_signals(signals), self.view)
+
+    def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
+        """DSPy's state, and the view."""
+        return {**super().dump_state(json_mode=json_mode), "view": self.view}
+
+    def load_state(self, state: dict[str, Any], **kwargs: Any) -> None:
+        """Load what `dump_state` gave."""
+        predictors = {key: value for key, value in state.items() if key != "view"}
+        super().load_state(predictors, **kwargs)
+        self.view = state.get("view", "full")
+
+
+def compile_module(candidate: Candidate) -> PreferenceInference:
+    """The DSPy module of a candidate, without a model."""
+    return PreferenceInference(candidate.instruction, candidate.demonstrations, candidate.view)
+
+
+def summarizer(candidate: Candidate, door: Door) -> Callable[[User], str]:
+    """A function from users to summaries, safe to call from many threads.
+
+    It raises `ModelError` that names the user. A user's pairs are not looked at.
+    """
+    module = compile_module(candidate)
+    lm = door_lm(door, "inference", SUMMARY_SAMPLING)
+
+    def summarize(user: User) -> str:
+        try:
+            return infer_summary(module, lm, user.signals)
+        except ModelError as error:
+            error.user_id = user.user_id
+            raise
+
+    return summarize
+
+
+def infer_summary(module: PreferenceInference, lm: dspy.LM, signals: Sequence[Signal]) -> str:
+    """One summary with the given model. Raises `ModelError` where there is none.
+
+    DSPy's history is off: it would keep every user's signals in memory.
+    """
+    if not signals:
+        raise BadResponse("there are no signals to infer a summary from", role="inference")
+    try:
+        with dspy.context(lm=lm, disable_history=True):
+            summary = str(module(signals=signals).summary)
+    except Exception as error:
+        raise _model_error(error) from error
+    if not summary:
+        raise BadResponse("the summary is empty", role="inference", model=lm.model)
+    return summary
+
+
+def _model_error(error: Exception) -> Exception:
+    """The `ModelError` that DSPy wrapped, or the error itself."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ModelError):
+            return cause
+        cause = cause.__cause__
+    if isinstance(error, dspy.AdapterParseError):
+        return BadResponse("the summary is empty", role="inference")
+    return error

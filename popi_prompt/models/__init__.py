@@ -1,0 +1,1 @@
+"""The one door to every model call of the product."""

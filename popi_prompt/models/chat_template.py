@@ -1,0 +1,66 @@
+"""Messages -> tokens by a model's own chat template, with message text that cannot be structure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from popi_prompt.errors import BadResponse, UnknownModel
+from popi_prompt.prompts import Messages
+
+# Private-use characters: no template prints them by itself, no tokenizer makes them structure.
+_OPEN, _CLOSE = "\ue000", "\ue001"
+_PLACEHOLDER = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
+
+Tokenize = Callable[[str, bool], list[int]]
+
+
+class ChatTemplate:
+    """A Jinja chat template. Text between messages may hold control tokens, messages may not."""
+
+    def __init__(self, source: str | None, *, model: str, bos: str = "", eos: str = ""):
+        if source is None:
+            raise UnknownModel(f"{model!r} has no chat template; use an instruction-tuned model")
+        from jinja2.ext import loopcontrols
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+        )
+        environment.globals["raise_exception"] = self._refuse
+        self._template = environment.from_string(source)
+        self._variables = {"bos_token": bos, "eos_token": eos}
+        self._bos = bos
+
+    def tokens(self, messages: Messages, tokenize: Tokenize, bos_token: int | None) -> list[int]:
+        """The prompt's tokens, up to where the assistant starts to answer.
+
+        `tokenize(text, special)` is called once for each stretch of template text (special) and
+        once for each message's content (not special). Raises `BadResponse` for messages the
+        template has no place for.
+        """
+        shown: list[dict[str, Any]] = [
+            {"role": message.role, "content": f"{_OPEN}{i}{_CLOSE}"}
+            for i, message in enumerate(messages)
+        ]
+        rendered = self._template.render(
+            messages=shown, add_generation_prompt=True, **self._variables
+        )
+        pieces = _PLACEHOLDER.split(rendered)
+        if sorted(map(int, pieces[1::2])) != list(range(len(messages))):
+            roles = ", ".join(message.role for message in messages)
+            raise BadResponse(f"the model's chat template does not print these messages: {roles}")
+        tokens: list[int] = []
+        if bos_token is not None and not rendered.startswith(self._bos):
+            tokens.append(bos_token)
+        for i, piece in enumerate(pieces):
+            if i % 2:
+                tokens += tokenize(messages[int(piece)].content, False)
+            elif piece:
+                tokens += tokenize(piece, True)
+        return tokens
+
+    @staticmethod
+    def _refuse(problem: str) -> None:
+        raise BadResponse(f"the model's chat template refuses the messages: {problem}")

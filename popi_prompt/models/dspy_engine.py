@@ -1,0 +1,74 @@
+"""DSPy's model calls through the door: a DSPy engine, so nothing bypasses count and memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dspy
+from dspy.lm15 import Message as DspyMessage
+from dspy.lm15 import ProviderError, Request, Response, Usage
+
+from popi_prompt.errors import ModelError
+from popi_prompt.models.door import Door, Role
+from popi_prompt.models.model import Sampling
+from popi_prompt.prompts import Message, Messages
+
+
+class DoorEngine:
+    """`complete(Request) -> Response` for `dspy.LM(engine=...)`.
+
+    The last `ModelError` of the calling thread's request is the `__cause__` of what DSPy raises.
+    """
+
+    def __init__(self, door: Door, role: Role):
+        self._door = door
+        self._role = role
+
+    def complete(self, request: Request) -> Response:
+        """One request, one answer. Raises lm15's `ProviderError` as the engine contract asks."""
+        config = request.config
+        sampling = Sampling(
+            max_tokens=config.max_tokens or Sampling.max_tokens,
+            temperature=config.temperature or 0.0,
+            seed=config.seed or 0,
+        )
+        try:
+            answer = self._door.chat(self._role, _messages(request), sampling)
+        except ModelError as error:
+            raise ProviderError(str(error)) from error
+        return Response(
+            id=None,
+            model=request.model,
+            message=DspyMessage.assistant(answer.text),
+            # A summary cut at max_tokens is still a summary; "length" makes DSPy log a warning
+            # for each.
+            finish_reason="stop",
+            usage=Usage(input_tokens=answer.tokens_in, output_tokens=answer.tokens_out),
+        )
+
+
+def door_lm(door: Door, role: Role, sampling: Sampling) -> dspy.LM:
+    """A `dspy.LM` whose calls go through the door; the door remembers, so DSPy's cache is off."""
+    return dspy.LM(
+        door.names[role],
+        engine=DoorEngine(door, role),
+        cache=False,
+        num_retries=0,
+        max_tokens=sampling.max_tokens,
+        temperature=sampling.temperature,
+        seed=sampling.seed,
+    )
+
+
+def _messages(request: Request) -> Messages:
+    messages: list[Message] = []
+    if request.system is not None:
+        messages.append(Message("system", _text(request.system)))
+    for message in request.messages:
+        role = "assistant" if message.role == "assistant" else "user"
+        messages.append(Message(role, message.text or ""))
+    return tuple(messages)
+
+
+def _text(system: Any) -> str:
+    return system if isinstance(system, str) else "".join(part.text for part in system)

@@ -1,0 +1,96 @@
+"""The embedded model: llama.cpp in process, no key, no network."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from popi_prompt.errors import BadResponse
+from popi_prompt.models.chat_template import ChatTemplate
+from popi_prompt.models.llama_context import LlamaContext, load_library
+from popi_prompt.models.llama_engine import LlamaEngine
+from popi_prompt.models.model import Answer, Sampling
+from popi_prompt.models.weights import find_weights
+from popi_prompt.prompts import Messages
+
+PREFIX = "local/"
+CONTEXT = 4096
+GENERATING = 4
+
+
+class LocalModel:
+    """A GGUF model in this process; satisfies `Model` and `ScoringModel`."""
+
+    concurrency = GENERATING
+
+    def __init__(self, name: str):
+        load_library()
+        path = find_weights(name.removeprefix(PREFIX))
+        self.name = name
+        self._context = LlamaContext(path, context=CONTEXT, slots=1 + GENERATING)
+        bos = self._context.begin_of_text()
+        self._bos_token = bos[0] if bos else None
+        self._template = ChatTemplate(
+            self._context.chat_template(),
+            model=name,
+            bos=bos[1] if bos else "",
+            eos=self._context.end_of_text(),
+        )
+        self.engine = LlamaEngine(self._context, slots=1 + GENERATING)
+
+    def chat(self, messages: Messages, sampling: Sampling) -> Answer:
+        """Answer with the model's own chat template."""
+        prompt = self.prompt_tokens(messages)
+        generated = self.engine.generate(prompt, sampling)
+        text = b"".join(map(self._context.piece, generated.tokens)).decode("utf-8", "replace")
+        return Answer(
+            text=text.strip(),
+            finish="stop" if generated.complete else "length",
+            tokens_in=len(prompt),
+            tokens_out=len(generated.tokens),
+        )
+
+    def logprobs(self, messages: Messages, responses: Sequence[str]) -> tuple[float, ...]:
+        """Exact: the response's tokens after the templated prompt, no special tokens in it."""
+        tokens = [self._context.tokenize(text, special=False) for text in responses]
+        if not all(tokens):
+            raise BadResponse("an empty response has no log-probability")
+        return self.engine.score(self.prompt_tokens(messages), tokens)
+
+    def option_odds(self, messages: Messages, options: Sequence[str]) -> tuple[float, ...]:
+        """Exact: from the log-probabilities of the options themselves."""
+        values = np.array(self.logprobs(messages, options))
+        odds = np.exp(values - values.max())
+        return tuple(float(each) for each in odds / odds.sum())
+
+    def count_tokens(self, text: str) -> int:
+        """By the model's own tokenizer."""
+        return len(self._context.tokenize(text, special=False))
+
+    def prompt_tokens(self, messages: Messages) -> list[int]:
+        """The templated prompt; message text is tokenized as text whatever it contains."""
+        return self._template.tokens(
+            messages,
+            lambda text, special: self._context.tokenize(text, special=special),
+            self._bos_token,
+        )
+
+
+_loaded: dict[str, LocalModel] = {}
+_loading = threading.Lock()
+
+
+def load_local(name: str) -> LocalModel:
+    """The model under this name, loaded once in a process."""
+    key = name.removeprefix(PREFIX)
+    with _loading:
+        if key not in _loaded:
+            _loaded[key] = LocalModel(PREFIX + key)
+        return _loaded[key]
+
+
+def is_local(name: str) -> bool:
+    """Whether a model name means the embedded engine."""
+    return name.startswith(PREFIX) or name.endswith(".gguf")

@@ -1,0 +1,66 @@
+"""What a model is to the rest of the product: two protocols and their values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from popi_prompt.prompts import Messages
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to draw an answer. Temperature 0 is greedy; otherwise `seed` decides."""
+
+    max_tokens: int = 512
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A completion. `finish` is "length" where `max_tokens` cut it off."""
+
+    text: str
+    finish: Literal["stop", "length"]
+    tokens_in: int
+    tokens_out: int
+
+
+class Model(Protocol):
+    """A chat model. Thread-safe; `concurrency` says how many calls at once pay off.
+
+    Every method may raise a `ModelError` without role; the door adds it.
+    """
+
+    name: str
+    concurrency: int
+
+    def chat(self, messages: Messages, sampling: Sampling) -> Answer:
+        """Answer the messages."""
+        ...
+
+    def option_odds(self, messages: Messages, options: Sequence[str]) -> tuple[float, ...]:
+        """Probability of each option as the next word, normalized to sum to 1.
+
+        Where the route returns no log-probabilities, the option named in the answer gets 1.
+        Raises `BadResponse` if the answer names none.
+        """
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of the bare text by the model's own tokenizer, or the nearest known one."""
+        ...
+
+
+@runtime_checkable
+class ScoringModel(Protocol):
+    """A model that can also say how probable given responses are."""
+
+    def logprobs(self, messages: Messages, responses: Sequence[str]) -> tuple[float, ...]:
+        """Summed log-probability (natural log, <= 0) of each response's tokens after messages.
+
+        The end-of-turn token is not counted.
+        """
+        ...

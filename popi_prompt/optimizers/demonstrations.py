@@ -1,0 +1,96 @@
+"""Demonstration sets: training users whose best summary is clear, balanced over summaries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from popi_prompt.candidate import Demonstration
+from popi_prompt.models.door import Door
+from popi_prompt.optimizers.statements import RewardTable
+from popi_prompt.prompts import View, render_signals
+from popi_prompt.schema import User
+
+_SIZES = (4, 6)
+_VARIETY = (2, 3, 4)
+_MOST_TOKENS = 1800
+
+
+@dataclass(frozen=True, slots=True)
+class DemonstrationSet:
+    """Users and their summaries, in the order they are shown."""
+
+    examples: tuple[tuple[User, str], ...]
+
+    def rendered(self, view: View) -> tuple[Demonstration, ...]:
+        """As the inference model is shown them."""
+        return tuple(
+            Demonstration(render_signals(user.signals, view), summary)
+            for user, summary in self.examples
+        )
+
+
+def draw_sets(
+    table: RewardTable,
+    users: Sequence[User],
+    texts: Sequence[str],
+    *,
+    count: int,
+    rng: np.random.Generator,
+) -> tuple[DemonstrationSet, ...]:
+    """Up to `count` different sets. `texts` are ordered, the most useful first.
+
+    A user's summary is the one with the highest reward among the first 2, 3 or 4 texts, and users
+    for whom it wins by most come first.
+    """
+    sets: dict[DemonstrationSet, None] = {}
+    for _ in range(4 * count):
+        variety = int(rng.choice(_VARIETY))
+        size = int(rng.choice(_SIZES))
+        drawn = _draw(_by_summary(table, users, texts[:variety]), size, rng)
+        if len(drawn.examples) >= 2:
+            sets[drawn] = None
+        if len(sets) == count:
+            break
+    return tuple(sets)
+
+
+def fits(examples: DemonstrationSet, view: View, door: Door) -> bool:
+    """Whether the set leaves room for a user's signals in a small context."""
+    tokens = sum(
+        door.count_tokens("inference", demo.signals) + door.count_tokens("inference", demo.summary)
+        for demo in examples.rendered(view)
+    )
+    return tokens <= _MOST_TOKENS
+
+
+def _by_summary(
+    table: RewardTable, users: Sequence[User], texts: Sequence[str]
+) -> dict[str, list[User]]:
+    """Users by their best text, the clearest first."""
+    gaps: dict[str, list[tuple[float, int]]] = {text: [] for text in texts}
+    for i, user in enumerate(users):
+        rewards = table.rewards(user, texts)
+        order = np.argsort(rewards)[::-1]
+        gap = rewards[order[0]] - rewards[order[1]] if len(order) > 1 else 0.0
+        if np.isfinite(gap):
+            gaps[texts[order[0]]].append((-gap, i))
+    return {text: [users[i] for _, i in sorted(found)] for text, found in gaps.items()}
+
+
+def _draw(
+    by_summary: dict[str, list[User]], size: int, rng: np.random.Generator
+) -> DemonstrationSet:
+    """Take from each summary's clearer half in turn, then shuffle."""
+    picked: list[tuple[User, str]] = []
+    pools = {
+        text: [found[i] for i in rng.permutation(max(len(found) // 2, min(len(found), 3)))]
+        for text, found in by_summary.items()
+    }
+    while len(picked) < size and any(pools.values()):
+        for text, pool in pools.items():
+            if pool and len(picked) < size:
+                picked.append((pool.pop(), text))
+    return DemonstrationSet(tuple(picked[i] for i in rng.permutation(len(picked))))

@@ -1,0 +1,58 @@
+"""Instructions from the proposer, kept only if they are instructions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from popi_prompt.errors import ModelError
+from popi_prompt.events import Advanced, PhaseStarted
+from popi_prompt.models.model import Sampling
+from popi_prompt.optimizers.demonstrations import DemonstrationSet
+from popi_prompt.optimizers.optimizer import Task
+from popi_prompt.prompts import (
+    PROPOSAL_TIPS,
+    UNTUNED_INSTRUCTION,
+    proposal_messages,
+    render_signals,
+)
+
+_MOST_CHARACTERS = 400
+_COPIED_WORDS = 6
+
+
+def propose(task: Task, examples: DemonstrationSet, count: int) -> tuple[str, ...]:
+    """The untuned instruction and up to `count` new ones.
+
+    A proposal that is cut off, too long, or shares six words in a row with what the proposer was
+    shown of users is left out.
+    """
+    shown = [
+        (render_signals(user.signals, "liked"), summary) for user, summary in examples.examples[:2]
+    ]
+    instructions = {UNTUNED_INSTRUCTION: None}
+    task.observer(PhaseStarted("proposing instructions", count))
+    for i in range(count):
+        tip = PROPOSAL_TIPS[i % len(PROPOSAL_TIPS)]
+        messages = proposal_messages(UNTUNED_INSTRUCTION, shown, tip)
+        sampling = Sampling(max_tokens=96, temperature=0.7, seed=task.seed + i)
+        try:
+            answer = task.door.chat("proposer", messages, sampling)
+        except ModelError:
+            continue
+        finally:
+            task.observer(Advanced())
+        text = " ".join(answer.text.split()).strip('"')
+        if answer.finish == "stop" and 0 < len(text) <= _MOST_CHARACTERS:
+            if not any(copies(text, signals) for signals, _ in shown):
+                instructions[text] = None
+    return tuple(instructions)
+
+
+def copies(text: str, source: str, words: int = _COPIED_WORDS) -> bool:
+    """Whether `text` shares that many words in a row with `source`."""
+    return not _runs(text, words).isdisjoint(_runs(source, words))
+
+
+def _runs(text: str, words: int) -> set[tuple[str, ...]]:
+    split: Sequence[str] = text.casefold().split()
+    return {tuple(split[i : i + words]) for i in range(len(split) - words + 1)}

@@ -1,0 +1,113 @@
+"""Which candidate summaries work: a table of rewards over training users, grown where it pays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from popi_prompt.bank import STATEMENTS
+from popi_prompt.candidate import UNTUNED_CANDIDATE
+from popi_prompt.errors import ModelError
+from popi_prompt.evaluation import in_parallel
+from popi_prompt.events import Advanced, PhaseStarted
+from popi_prompt.inference import SUMMARY_SAMPLING
+from popi_prompt.models.model import Sampling
+from popi_prompt.optimizers.optimizer import Task
+from popi_prompt.prompts import (
+    Conditioning,
+    Messages,
+    inference_messages,
+    render_signals,
+    summary_request,
+)
+from popi_prompt.schema import User
+
+_SAMPLED_USERS = 4
+_LONGEST = 60
+
+
+class RewardTable:
+    """Rewards of summaries on users under one conditioning; each cell is paid once."""
+
+    def __init__(self, task: Task, conditioning: Conditioning):
+        self._task = task
+        self._metric = task.metric(conditioning)
+        self._cells: dict[tuple[str, str], float] = {}
+
+    def fill(self, users: Sequence[User], texts: Sequence[str], title: str) -> None:
+        """Score every text on every user; a cell that fails stays empty."""
+        task = self._task
+        missing = [
+            (user, text)
+            for user in users
+            for text in texts
+            if (user.user_id, text) not in self._cells
+        ]
+        task.observer(PhaseStarted(title, len(missing)))
+        for user_id, text, reward in in_parallel(
+            self._cell, missing, task.door.model("generator").concurrency
+        ):
+            if reward is not None:
+                self._cells[user_id, text] = reward
+
+    def _cell(self, cell: tuple[User, str]) -> tuple[str, str, float | None]:
+        user, text = cell
+        try:
+            return user.user_id, text, self._metric.outcome(user, text).reward
+        except ModelError:
+            return user.user_id, text, None
+        finally:
+            self._task.observer(Advanced())
+
+    def rewards(self, user: User, texts: Iterable[str]) -> list[float]:
+        """A user's rewards for these texts; minus infinity where a cell is empty."""
+        return [self._cells.get((user.user_id, text), -np.inf) for text in texts]
+
+    def best_of(self, users: Sequence[User], texts: Sequence[str]) -> float:
+        """Mean over users of the best reward that one of the texts gives them."""
+        best = [max(self.rewards(user, texts)) for user in users]
+        finite = [value for value in best if np.isfinite(value)]
+        return float(np.mean(finite)) if finite else -np.inf
+
+    def cover(self, users: Sequence[User], texts: Sequence[str], count: int) -> tuple[str, ...]:
+        """The few texts that together serve the users best, best first: greedy `best_of`."""
+        chosen: list[str] = []
+        rest = list(texts)
+        while rest and len(chosen) < count:
+            best = max(rest, key=lambda text: self.best_of(users, [*chosen, text]))
+            chosen.append(best)
+            rest.remove(best)
+        return tuple(chosen)
+
+
+def candidate_summaries(task: Task, users: Sequence[User]) -> tuple[str, ...]:
+    """Texts that may serve some user: the bank, own samples and, if stronger, the proposer's.
+
+    A text sampled for one user is a candidate for all, so that users learn from each other.
+    """
+    texts = [statement.text for statement in STATEMENTS]
+    stronger = task.door.names["proposer"] != task.door.names["inference"]
+    sampled = users[:_SAMPLED_USERS]
+    task.observer(PhaseStarted("sampling summaries", len(sampled) * (1 + stronger)))
+    for i, user in enumerate(sampled):
+        signals = render_signals(user.signals)
+        own = inference_messages(UNTUNED_CANDIDATE.instruction, (), signals)
+        sampling = Sampling(SUMMARY_SAMPLING.max_tokens, temperature=0.7, seed=task.seed + i)
+        texts += _sampled(task, "inference", own, sampling)
+        if stronger:
+            texts += _sampled(task, "proposer", summary_request(signals), SUMMARY_SAMPLING)
+    return tuple(dict.fromkeys(texts))
+
+
+def _sampled(task: Task, role: str, messages: Messages, sampling: Sampling) -> list[str]:
+    """One sampled summary, or none if the call failed or the text is no summary in length."""
+    try:
+        answer = task.door.chat(role, messages, sampling)  # type: ignore[arg-type]
+    except ModelError:
+        return []
+    finally:
+        task.observer(Advanced())
+    text = " ".join(answer.text.split())
+    short = answer.finish == "stop" and task.door.count_tokens("generator", text) <= _LONGEST
+    return [text] if text and short else []

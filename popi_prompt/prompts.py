@@ -1,0 +1,213 @@
+"""Every word a model sees, rendered by pure functions.
+
+Text of users is data: `as_data` breaks what a template or an adapter could read as structure, and
+every label of ours stands at the start of a line, where rendered user text never begins one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from popi_prompt.schema import (
+    Dialogue,
+    Edit,
+    Interaction,
+    Pair,
+    Persona,
+    Preference,
+    Rating,
+    Signal,
+)
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message, as a model gets it."""
+
+    role: Role
+    content: str
+
+
+Messages = tuple[Message, ...]
+
+UNTUNED_INSTRUCTION = (
+    "Read what is known about a person. Write a short summary of how this person wants to be "
+    "answered."
+)
+
+_TEMPLATE_TOKEN = re.compile(r"<(\|[^\s|<>]{1,40}\|)>|<(/?s)>|\[(/?INST)\]|<<(/?SYS)>>")
+_FIELD_MARKER = re.compile(r"\[\[(\s*##.{0,80}?##\s*)\]\]", re.DOTALL)
+_DSPY_TYPE_MARKER = re.compile(r"<<(CUSTOM-TYPE-(?:START|END)-IDENTIFIER)>>")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+def as_data(text: str) -> str:
+    """The text with chat-template tokens and DSPy field markers broken by spaces.
+
+    `<|im_end|>` becomes `< |im_end| >` and `[[ ## summary ## ]]` becomes `[ [ ## summary ## ] ]`:
+    readable as before, but no tokenizer or parser takes them for structure.
+    """
+    text = _CONTROL.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = _DSPY_TYPE_MARKER.sub(r"< <\1> >", text)
+    text = _FIELD_MARKER.sub(r"[ [\1] ]", text)
+    return _TEMPLATE_TOKEN.sub(lambda m: f"{m[0][0]} {m[0][1:-1]} {m[0][-1]}", text)
+
+
+View = Literal["full", "liked"]
+VIEWS: tuple[View, ...] = ("full", "liked")
+
+
+def render_signals(signals: Sequence[Signal], view: View = "full") -> str:
+    """What the inference model reads about a person, in the order of the signals.
+
+    "full" shows everything, one paragraph a signal. "liked" lists only texts the person chose,
+    wrote or rated well, a third of the tokens; a person without any is shown in full.
+    """
+    if view == "liked":
+        liked = [text for signal in signals for text in _liked(signal)]
+        if liked:
+            return "\n".join(f"- {_indented(text)}" for text in liked)
+    return "\n\n".join(_signal(signal) for signal in signals)
+
+
+def _liked(signal: Signal) -> tuple[str, ...]:
+    match signal:
+        case Persona(text=text) | Preference(chosen=text) | Edit(edited=text):
+            return (text,)
+        case Interaction(response=text, feedback="liked"):
+            return (text,)
+        case Rating(item=text, rating=rating, scale=(low, high)) if rating > (low + high) / 2:
+            return (text,)
+        case Dialogue(messages=messages):
+            return tuple(turn.content for turn in messages if turn.role == "user")[1:]
+        case _:
+            return ()
+
+
+def _signal(signal: Signal) -> str:
+    match signal:
+        case Persona(text=text):
+            return _labelled(("About the person", text))
+        case Interaction(prompt=prompt, response=response, feedback=feedback):
+            label = {"liked": "Liked", "disliked": "Disliked", None: "Answer"}[feedback]
+            return _labelled(("Request", prompt), (label, response))
+        case Preference(prompt=prompt, chosen=chosen, rejected=rejected):
+            return _labelled(("Request", prompt), ("Liked", chosen), ("Disliked", rejected))
+        case Edit(draft=draft, edited=edited):
+            return _labelled(("Draft", draft), ("Changed by the person to", edited))
+        case Rating(item=item, rating=rating, scale=(low, high)):
+            return _labelled((f"Rated {rating:g} on a scale from {low:g} to {high:g}", item))
+        case Dialogue(messages=messages):
+            names = {"user": "Person", "assistant": "Assistant"}
+            return _labelled(*((names[turn.role], turn.content) for turn in messages))
+
+
+def _labelled(*parts: tuple[str, str]) -> str:
+    return "\n".join(f"{label}: {_indented(text)}" for label, text in parts)
+
+
+def _indented(text: str) -> str:
+    """No line of user text starts where a label could stand."""
+    lines = [line.strip() for line in as_data(text).strip().splitlines()]
+    return "\n  ".join(line for line in lines if line)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditioning:
+    """How a summary reaches the generator. The bare prompt alone is the reference.
+
+    `place`: "system" (a system message), "before" or "after" (in the user turn, a blank line
+    between). `wording` holds `{summary}` exactly once.
+    """
+
+    place: Literal["system", "before", "after"]
+    wording: str = "{summary}"
+
+    def messages(self, prompt: str, summary: str | None) -> Messages:
+        """The generator's messages; without a summary the prompt alone."""
+        prompt = as_data(prompt)
+        if summary is None:
+            return (Message("user", prompt),)
+        inserted = self.inserted(summary)
+        if self.place == "system":
+            return (Message("system", inserted), Message("user", prompt))
+        parts = (inserted, prompt) if self.place == "before" else (prompt, inserted)
+        return (Message("user", "\n\n".join(parts)),)
+
+    def inserted(self, summary: str) -> str:
+        """The text that is added to the prompt: what context overhead counts."""
+        return self.wording.replace("{summary}", as_data(summary).strip())
+
+
+UNTUNED_CONDITIONING = Conditioning("system")
+
+CONDITIONINGS = (
+    UNTUNED_CONDITIONING,
+    Conditioning("system", "You are a helpful assistant. {summary}"),
+    Conditioning("system", "How this person wants to be answered: {summary}"),
+    Conditioning("before"),
+    Conditioning("after"),
+    Conditioning("after", "({summary})"),
+)
+
+
+def inference_messages(
+    instruction: str, demonstrations: Sequence[tuple[str, str]], signals: str
+) -> Messages:
+    """Chat turns for the inference model; its whole completion is the summary.
+
+    `demonstrations` are (rendered signals, summary). A tiny model follows turns where it cannot
+    follow field markers.
+    """
+    turns = [Message("system", instruction)]
+    for shown, summary in demonstrations:
+        turns += [Message("user", shown), Message("assistant", summary)]
+    return (*turns, Message("user", signals))
+
+
+def choice_messages(context: str | None, pair: Pair, *, swapped: bool) -> Messages:
+    """A forced choice between the two answers of a pair; `swapped` shows chosen as B."""
+    first, second = (pair.rejected, pair.chosen) if swapped else (pair.chosen, pair.rejected)
+    about = f"{as_data(context)}\n\n" if context is not None else ""
+    question = (
+        f"{about}Request: {_indented(pair.prompt)}\n\nAnswer A: {_indented(first)}\n\n"
+        f"Answer B: {_indented(second)}\n\n"
+        "Which answer suits this person better? Reply with A or B only."
+    )
+    return (Message("user", question),)
+
+
+def proposal_messages(instruction: str, examples: Sequence[tuple[str, str]], tip: str) -> Messages:
+    """Ask the proposer for a better instruction, shown users and the summaries that worked."""
+    shown = "\n\n".join(
+        f"What was known:\n{signals}\nGood summary: {summary}" for signals, summary in examples
+    )
+    request = (
+        f"An assistant is given this instruction:\n{instruction}\n\n"
+        f"{shown}\n\n"
+        f"Write a better instruction that leads to such summaries. {tip} "
+        "Reply with the instruction only, in one or two sentences."
+    )
+    return (Message("user", request),)
+
+
+def summary_request(signals: str) -> Messages:
+    """Ask a stronger model directly for a summary, a candidate for demonstrations."""
+    request = (
+        f"{signals}\n\nIn one sentence of at most 25 words, tell an assistant how to write answers "
+        "that this person will like: tone, words, length, detail. Reply with the sentence only."
+    )
+    return (Message("user", request),)
+
+
+PROPOSAL_TIPS = (
+    "Be brief.",
+    "Ask for one sentence that tells an assistant what to do.",
+    "Ask to look at what separates liked from disliked answers.",
+    "Say that facts from the examples must not be copied.",
+)

@@ -1,0 +1,37 @@
+"""Choice: the generator reads both answers and names one; both orders, averaged."""
+
+from __future__ import annotations
+
+import math
+
+from popi_prompt.generator import Generator
+from popi_prompt.schema import Pair
+from popi_prompt.scorers.scorer import PairScore
+
+_EDGE = 0.01
+
+
+class ChoiceScorer:
+    """For models that give no log-probabilities of given answers (AlignXplore's protocol).
+
+    `prefers` is the probability of naming the chosen answer, averaged over both orders; the margin
+    is the shift of its log-odds, with probabilities kept within [0.01, 0.99].
+    """
+
+    name = "choice"
+    prefers_label = "choice accuracy"
+
+    def score(self, generator: Generator, pair: Pair, summary: str | None) -> PairScore:
+        """Two calls with the summary, and two for the reference without it."""
+        bare = _mean(generator.choice(pair, None))
+        prefers = bare if summary is None else _mean(generator.choice(pair, summary))
+        return PairScore(margin=_logit(prefers) - _logit(bare), prefers=prefers)
+
+
+def _mean(both_orders: tuple[float, float]) -> float:
+    return sum(both_orders) / 2
+
+
+def _logit(probability: float) -> float:
+    kept = min(max(probability, _EDGE), 1 - _EDGE)
+    return math.log(kept / (1 - kept))

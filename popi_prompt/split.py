@@ -1,0 +1,157 @@
+"""Train, validation and test parts that share neither users nor prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from popi_prompt.errors import OptimizationError
+from popi_prompt.schema import Pair, User, prompts_in_signals
+
+FRACTIONS = (0.4, 0.25, 0.35)
+MOST_HELD_OUT = 152  # more users narrow the interval little and cost as much as the search
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Three parts with these promises, prompts compared without case and spacing:
+
+    - no user is in two parts;
+    - no pair prompt of `test` occurs in `train` or `val`, in pairs or in signals;
+    - no pair prompt of `val` occurs in `train`, in pairs or in signals.
+
+    `dropped_users` and `dropped_pairs` count what had to go to keep them.
+    """
+
+    train: tuple[User, ...]
+    val: tuple[User, ...]
+    test: tuple[User, ...]
+    dropped_users: int = 0
+    dropped_pairs: int = 0
+
+
+def split_users(
+    users: Sequence[User], *, seed: int = 0, fractions: tuple[float, float, float] = FRACTIONS
+) -> Split:
+    """Split users into train, val and test.
+
+    Users who share a pair prompt stay together. Where too many do (everybody answered the same
+    prompts), users are split first, the prompts too, and pairs on the wrong side are dropped.
+    Raises `OptimizationError` if a part would be empty.
+    """
+    with_pairs = [user for user in users if user.pairs]
+    seen = {normal(prompt) for user in with_pairs for prompt in prompts_in_signals(user)}
+    blocks = _blocks(with_pairs)
+    if len(blocks) < 3 or max(map(len, blocks)) > max(fractions[0] * len(with_pairs), 1):
+        parts, dropped_pairs = _by_user_and_prompt(with_pairs, seed, fractions)
+    else:
+        parts, dropped_pairs = _by_block(blocks, seen, seed, fractions), 0
+    kept = _without_seen_prompts(parts)
+    dropped_users = len(with_pairs) - sum(map(len, kept))
+    if not all(kept):
+        raise OptimizationError(
+            f"{len(with_pairs)} users with pairs are too few, or share too many prompts, for "
+            "three parts without common users and prompts; add users with prompts of their own"
+        )
+    return Split(*kept, dropped_users=dropped_users, dropped_pairs=dropped_pairs)
+
+
+def normal(prompt: str) -> str:
+    """What two prompts must share to count as one: the words, not case or spacing."""
+    return " ".join(prompt.casefold().split())
+
+
+def _pair_prompts(users: Iterable[User]) -> set[str]:
+    return {normal(pair.prompt) for user in users for pair in user.pairs}
+
+
+def _signal_prompts(users: Iterable[User]) -> set[str]:
+    return {normal(prompt) for user in users for prompt in prompts_in_signals(user)}
+
+
+def _blocks(users: Sequence[User]) -> list[list[User]]:
+    """Connected components of users over shared pair prompts, in order of first appearance."""
+    parent = list(range(len(users)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    owner: dict[str, int] = {}
+    for i, user in enumerate(users):
+        for pair in user.pairs:
+            j = root(owner.setdefault(normal(pair.prompt), i))
+            parent[max(root(i), j)] = min(root(i), j)
+    blocks: dict[int, list[User]] = {}
+    for i, user in enumerate(users):
+        blocks.setdefault(root(i), []).append(user)
+    return list(blocks.values())
+
+
+def _by_block(
+    blocks: list[list[User]], seen: set[str], seed: int, fractions: tuple[float, float, float]
+) -> list[list[User]]:
+    """Fill test, then val, with blocks whose prompts occur in no signals; train takes the rest."""
+    total = sum(map(len, blocks))
+    order = np.random.default_rng(seed).permutation(len(blocks))
+    shuffled = [blocks[i] for i in order]
+    shuffled.sort(key=lambda block: not seen.isdisjoint(_pair_prompts(block)))
+    parts: dict[str, list[User]] = {"test": [], "val": [], "train": []}
+    room = {
+        "test": min(fractions[2] * total + 0.5, MOST_HELD_OUT),
+        "val": min(fractions[1] * total + 0.5, MOST_HELD_OUT),
+        "train": float(total),
+    }
+    for block in shuffled:
+        name = next(n for n in parts if n == "train" or len(parts[n]) + len(block) <= room[n])
+        parts[name].extend(block)
+    return [parts["train"], parts["val"], parts["test"]]
+
+
+def _by_user_and_prompt(
+    users: Sequence[User], seed: int, fractions: tuple[float, float, float]
+) -> tuple[list[list[User]], int]:
+    """Cut the users and the prompts independently; keep the pairs where both agree."""
+    rng = np.random.default_rng(seed)
+    prompts = list(dict.fromkeys(normal(pair.prompt) for user in users for pair in user.pairs))
+    cuts = np.cumsum(fractions)[:2]
+    user_part = np.searchsorted(cuts, (rng.permutation(len(users)) + 0.5) / max(len(users), 1))
+    prompt_part = dict(
+        zip(
+            prompts,
+            np.searchsorted(cuts, (rng.permutation(len(prompts)) + 0.5) / max(len(prompts), 1)),
+            strict=True,
+        )
+    )
+    parts: list[list[User]] = [[], [], []]
+    kept_pairs = 0
+    for user, part in zip(users, user_part, strict=True):
+        pairs: tuple[Pair, ...] = tuple(
+            pair for pair in user.pairs if prompt_part[normal(pair.prompt)] == part
+        )
+        kept_pairs += len(pairs)
+        if pairs:
+            parts[part].append(replace(user, pairs=pairs))
+    return parts, sum(len(user.pairs) for user in users) - kept_pairs
+
+
+def _without_seen_prompts(parts: list[list[User]]) -> tuple[tuple[User, ...], ...]:
+    """Drop users of an earlier part whose pairs or signals hold a later part's pair prompt."""
+    train, val, test = parts
+    val = _disjoint(val, _pair_prompts(test))
+    train = _disjoint(train, _pair_prompts(test) | _pair_prompts(val))
+    return tuple(train), tuple(val), tuple(test)
+
+
+def _disjoint(users: list[User], forbidden: set[str]) -> list[User]:
+    return [
+        user
+        for user in users
+        if forbidden.isdisjoint(_pair_prompts([user]) | _signal_prompts([user]))
+    ]
+
+

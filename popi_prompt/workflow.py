@@ -1,0 +1,211 @@
+"""The main job on one page: users in, compiled program and report out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+
+import numpy as np
+
+from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
+from popi_prompt.dataset import fingerprint
+from popi_prompt.evaluation import Metric, Summarize, evaluate
+from popi_prompt.events import Improved, Noted, Observer, PhaseStarted, ignore
+from popi_prompt.generator import Generator
+from popi_prompt.inference import summarizer
+from popi_prompt.models.door import Door
+from popi_prompt.optimizers import Optimizer, PopiOptimizer, Task
+from popi_prompt.optimizers.optimizer import Found
+from popi_prompt.program import Origin, Program, Scores
+from popi_prompt.report import COMPILED, GOLD, IMPROVED, MARGIN, NO_CONTEXT, UNTUNED, Report, Row
+from popi_prompt.rewards import PopiReward
+from popi_prompt.schema import User
+from popi_prompt.scorers import Scorer, make_scorer
+from popi_prompt.split import Split, split_users
+
+DEFAULT_MODEL = "local/smollm2-135m"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `optimize` can be told. `proposer` is the inference model where it is None, and
+    `scorer` the best one the generator allows."""
+
+    generator: str = DEFAULT_MODEL
+    inference_model: str = DEFAULT_MODEL
+    proposer: str | None = None
+    scorer: str | None = None
+    reward: PopiReward = PopiReward()
+    trials: int = 12
+    max_users: int | None = None
+    seed: int = 0
+
+    def door(self) -> Door:
+        """The door to these models."""
+        return Door(
+            {
+                "generator": self.generator,
+                "inference": self.inference_model,
+                "proposer": self.proposer or self.inference_model,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Optimized:
+    """The program, and the report on held-out users it never saw."""
+
+    program: Program
+    report: Report
+    split: Split
+
+
+def optimize(
+    users: Sequence[User],
+    settings: Settings = Settings(),
+    *,
+    observer: Observer = ignore,
+    optimizer: Optimizer | None = None,
+) -> Optimized:
+    """Split, search on train and validation users, compare with the untuned program on the rest.
+
+    Raises `OptimizationError` where the data leave nothing to split or to score, `UsageError` for a
+    scorer the generator cannot serve, `ModelError` for models that cannot be opened.
+    """
+    users = sample(users, settings.max_users, settings.seed)
+    split = split_users(users, seed=settings.seed)
+    observer(Noted(_described(split)))
+    door = settings.door()
+    for role in door.names:
+        door.model(role)
+    scorer = make_scorer(settings.scorer, door)
+    origin = Origin(
+        scorer=scorer.name,
+        seed=settings.seed,
+        dataset=fingerprint(users),
+        users=len(users),
+        trials=settings.trials,
+        versions=versions(),
+    )
+
+    def keep(candidate: Candidate) -> None:
+        observer(Improved(Program(candidate, door.names, origin)))
+
+    task = Task(
+        train=split.train,
+        val=split.val,
+        door=door,
+        scorer=scorer,
+        reward=settings.reward,
+        trials=settings.trials,
+        seed=settings.seed,
+        observer=observer,
+        keep=keep,
+    )
+    found: Found = (optimizer or PopiOptimizer()).run(task)
+    report = compare(found.candidate, split.test, door, scorer, settings.reward, observer)
+    program = Program(found.candidate, door.names, _with_scores(origin, report))
+    return Optimized(program, report, split)
+
+
+def untuned(settings: Settings, users: Sequence[User]) -> Program:
+    """The program as it is before optimizing, for comparison."""
+    door = settings.door()
+    origin = Origin(
+        scorer=make_scorer(settings.scorer, door).name,
+        seed=settings.seed,
+        dataset=fingerprint(users),
+        users=len(users),
+        trials=0,
+        versions=versions(),
+    )
+    return Program(UNTUNED_CANDIDATE, door.names, origin)
+
+
+def held_out(program: Program, users: Sequence[User]) -> tuple[User, ...]:
+    """The users a program never saw: the test part of its own data, all users of other data."""
+    with_pairs = tuple(user for user in users if user.pairs)
+    for count in (None, program.origin.users):
+        own = sample(users, count, program.origin.seed)
+        if fingerprint(own) == program.origin.dataset:
+            return split_users(own, seed=program.origin.seed).test
+    return with_pairs
+
+
+def compare(
+    candidate: Candidate,
+    users: Sequence[User],
+    door: Door,
+    scorer: Scorer,
+    reward: PopiReward,
+    observer: Observer = ignore,
+) -> Report:
+    """The report's rows on these users. Gold is measured where every user has one.
+
+    Gold and no context use the candidate's conditioning, so that they differ from it in the text
+    alone; the untuned program uses its own.
+    """
+    contexts: list[tuple[str, Candidate, Summarize]] = [
+        (NO_CONTEXT, candidate, lambda user: None),
+        (UNTUNED, UNTUNED_CANDIDATE, summarizer(UNTUNED_CANDIDATE, door)),
+    ]
+    if candidate != UNTUNED_CANDIDATE:
+        contexts.append((COMPILED, candidate, summarizer(candidate, door)))
+    if all(user.gold is not None for user in users):
+        contexts.append((GOLD, candidate, lambda user: user.gold))
+    rows: list[Row] = []
+    for name, measured, summarize in contexts:
+        observer(PhaseStarted(f"held-out users: {name}", len(users)))
+        metric = Metric(Generator(door, measured.conditioning), scorer, reward)
+        rows.append(Row(name, evaluate(users, summarize, metric, observer)))
+    return Report(tuple(rows), scorer.name, scorer.prefers_label)
+
+
+def sample(users: Sequence[User], count: int | None, seed: int) -> tuple[User, ...]:
+    """At most `count` of the users, drawn by the seed, in their order."""
+    if count is None or count >= len(users):
+        return tuple(users)
+    picked = np.random.default_rng(seed).permutation(len(users))[:count]
+    return tuple(users[i] for i in sorted(picked))
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of what decides the result."""
+    found: dict[str, str] = {}
+    for package in ("popi-prompt", "dspy", "litellm", "optuna", "numpy", "llama-cpp-python"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _with_scores(origin: Origin, report: Report) -> Origin:
+    before = report.row(UNTUNED)
+    after = report.row(COMPILED) or before
+    return replace(origin, scores_before=_scores(before), scores_after=_scores(after))
+
+
+def _scores(row: Row | None) -> Scores | None:
+    if row is None:
+        return None
+    return Scores(
+        users=len(row.outcomes),
+        reward_accuracy=row.mean(IMPROVED).mean,
+        margin=row.mean(MARGIN).mean,
+        tokens_median=row.tokens(50),
+    )
+
+
+def _described(split: Split) -> str:
+    dropped = (
+        f"; left out to keep prompts apart: {split.dropped_users} users, "
+        f"{split.dropped_pairs} pairs"
+        if split.dropped_users or split.dropped_pairs
+        else ""
+    )
+    return (
+        f"{len(split.train)} users to learn from, {len(split.val)} to choose by, "
+        f"{len(split.test)} held out{dropped}"
+    )

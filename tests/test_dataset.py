@@ -1,0 +1,374 @@
+"""Files of users: what is read, what is refused with file and line, what is written."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from popi_prompt.dataset import fingerprint, load_users, read_jsonl, write_jsonl, write_users
+from popi_prompt.errors import DataError, UsageError
+from popi_prompt.files import check_writable, parse_json, read_bytes, write_text
+from popi_prompt.schema import Dialogue, Pair, Persona, Rating, Turn, User
+
+some = settings(max_examples=100, deadline=None)
+
+
+def record(user_id: str, **more: Any) -> dict[str, Any]:
+    pair = {"prompt": "p", "chosen": "c", "rejected": "r"}
+    return {
+        "user_id": user_id,
+        "signals": [{"kind": "persona", "text": "a nurse"}],
+        "pairs": [pair],
+        **more,
+    }
+
+
+def line_of(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def good_lines(count: int) -> list[bytes]:
+    return [line_of(record(f"good-{i}")) for i in range(count)]
+
+
+def user(user_id: str = "u", text: str = "a nurse") -> User:
+    return User(user_id, (Persona(text), Rating("x", 2.0, (1.0, 3.0))), (Pair("p", "c", "r"),))
+
+
+def save(folder: Path, content: bytes, name: str = "users.jsonl") -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+BROKEN: dict[str, tuple[bytes, str]] = {
+    "broken JSON": (b'{"user_id": "u", }', "is not valid JSON"),
+    "cut off": (b'{"user_id": "u"', "is not valid JSON"),
+    "two values": (b'{"user_id": "u"} {"user_id": "v"}', "is not valid JSON"),
+    "unknown kind": (
+        line_of(record("u", signals=[{"kind": "persone", "text": "x"}])),
+        "did you mean 'persona'?",
+    ),
+    "unknown key": (line_of(record("u", pair=[])), "unknown key 'pair' (did you mean 'pairs'?)"),
+    "no user_id": (b'{"signals": []}', "has no 'user_id'"),
+    "the same text": (
+        line_of(record("u", pairs=[{"prompt": "p", "chosen": "c", "rejected": "c"}])),
+        "user 'u', pairs[0]: chosen and rejected are the same",
+    ),
+    "NUL byte": (b'{"user_id": "u\x00"}', "NUL byte"),
+    "NUL escape": (b'{"user_id": "u\\u0000"}', "NUL character"),
+    "lone surrogate": (b'{"user_id": "u\\ud83d"}', "surrogate"),
+    "encoded surrogate": (b'{"user_id": "u\xed\xa0\xbd"}', "is not valid UTF-8 at byte 15"),
+    "Latin-1": (b'{"user_id": "\xe9t\xe9"}', "is not valid UTF-8 at byte 14"),
+    "BOM in the middle": (b'\xef\xbb\xbf{"user_id": "u"}', "is not valid JSON"),
+    "NaN": (
+        b'{"user_id": "u", "signals": [{"kind": "rating", "item": "x", "rating": NaN, '
+        b'"scale": [1, 5]}]}',
+        "holds NaN",
+    ),
+    "Infinity": (b'{"user_id": -Infinity}', "holds -Infinity"),
+    "overflow": (
+        b'{"user_id": "u", "signals": [{"kind": "rating", "item": "x", "rating": 1e999, '
+        b'"scale": [1, 5]}]}',
+        "expected a number",
+    ),
+    "huge integer": (
+        b'{"user_id": "u", "signals": [{"kind": "rating", "item": "x", "rating": 1'
+        + b"0" * 400
+        + b', "scale": [1, 5]}]}',
+        "rating",
+    ),
+    "endless integer": (b'{"user_id": ' + b"1" * 5000 + b"}", ""),
+    "a list": (b'[{"user_id": "u"}]', "expected an object"),
+    "a text": (b'"u"', "expected an object"),
+    "deep lists": (b"[" * 100_000, "is nested too deeply"),
+    "deep objects": (b'{"user_id":' * 100_000, "is nested too deeply"),
+    "signals as object": (line_of(record("u", signals={})), "expected a list"),
+    "duplicate": (line_of(record("good-4")), "user_id 'good-4' is on line 5 already"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_line_is_refused_with_file_and_line(name: str, tmp_path: Path) -> None:
+    broken, problem = BROKEN[name]
+    lines = [*good_lines(13), broken, *good_lines(1)]
+    path = save(tmp_path, b"\n".join(lines))
+    with pytest.raises(DataError) as caught:
+        load_users(path)
+    assert str(caught.value).startswith(f"{path}:14: ")
+    assert problem in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert (caught.value.path, caught.value.line) == (path, 14)
+
+
+def test_blank_lines_count_for_line_numbers(tmp_path: Path) -> None:
+    path = save(tmp_path, b"\n \n" + b"\n".join(good_lines(2)) + b"\n\t\r\n{\n")
+    with pytest.raises(DataError) as caught:
+        load_users(path)
+    assert str(caught.value).startswith(f"{path}:6: is not valid JSON")
+
+
+def test_broken_json_names_its_column(tmp_path: Path) -> None:
+    path = save(tmp_path, b'{"user_id" "u"}')
+    with pytest.raises(DataError, match="column 12$"):
+        load_users(path)
+
+
+@pytest.mark.parametrize("more", [{"pairs": []}, {}])
+def test_a_user_without_pairs_is_refused_only_where_pairs_are_needed(
+    more: dict[str, Any], tmp_path: Path
+) -> None:
+    path = save(tmp_path, b"\n".join([*good_lines(2), line_of({"user_id": "bare", **more})]))
+    assert load_users(path)[2] == User("bare", ())
+    with pytest.raises(DataError) as caught:
+        load_users(path, need_pairs=True)
+    assert str(caught.value).startswith(f"{path}:3: user 'bare' has no pairs")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\n \r\n\t\n", b"\xef\xbb\xbf"])
+def test_a_file_without_users_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = save(tmp_path, content)
+    with pytest.raises(DataError) as caught:
+        load_users(path)
+    assert str(caught.value).startswith(f"{path}: holds no users")
+    assert caught.value.line is None
+
+
+def test_a_missing_file_is_a_data_error(tmp_path: Path) -> None:
+    path = tmp_path / "none.jsonl"
+    with pytest.raises(DataError) as caught:
+        load_users(path)
+    assert str(caught.value) == f"{path}: no such file"
+
+
+def test_a_folder_is_a_data_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        load_users(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: cannot be read (is a directory)"
+
+
+@pytest.mark.parametrize("name", ["file/users.jsonl", "x" * 300, "nul\x00byte"])
+def test_a_path_that_cannot_exist_is_a_data_error(name: str, tmp_path: Path) -> None:
+    save(tmp_path, b"", "file")
+    with pytest.raises(DataError):
+        read_bytes(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbf" + b"\n".join(good_lines(2)),
+        b"\r\n".join(good_lines(2)) + b"\r\n",
+        b"\xef\xbb\xbf\r\n" + b"\r\n".join(good_lines(2)),
+        b"\n\n" + b"\n\n".join(good_lines(2)),
+        b"\n".join(b"  " + line + b"\t" for line in good_lines(2)),
+    ],
+    ids=["BOM", "CRLF", "BOM and CRLF", "blank lines", "padded"],
+)
+def test_files_of_windows_and_of_people_are_read(content: bytes, tmp_path: Path) -> None:
+    users = load_users(str(save(tmp_path, content)), need_pairs=True)
+    assert [user.user_id for user in users] == ["good-0", "good-1"]
+
+
+def test_an_escaped_emoji_is_whole(tmp_path: Path) -> None:
+    path = save(tmp_path, b'{"user_id": "\\ud83d\\ude00"}')
+    assert load_users(path)[0].user_id == "\N{GRINNING FACE}"
+
+
+@given(content=st.binary(max_size=200))
+@some
+def test_arbitrary_bytes_are_users_or_a_data_error(
+    content: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = save(tmp_path_factory.getbasetemp(), content, "arbitrary.jsonl")
+    try:
+        load_users(path)
+    except DataError as error:
+        assert str(error).startswith(str(path))
+
+
+@given(st.integers(0, 400), st.integers(0, 30), st.binary(max_size=8))
+@some
+def test_a_damaged_file_is_users_or_a_data_error(
+    tmp_path_factory: pytest.TempPathFactory, start: int, length: int, damage: bytes
+) -> None:
+    whole = b"\n".join(good_lines(3))
+    content = whole[:start] + damage + whole[start + length :]
+    path = save(tmp_path_factory.getbasetemp(), content, "damaged.jsonl")
+    try:
+        load_users(path, need_pairs=True)
+    except DataError as error:
+        assert str(error).startswith(str(path))
+
+
+def test_read_jsonl_gives_line_numbers_and_values(tmp_path: Path) -> None:
+    path = save(tmp_path, b'\n1\n\n{"a": [2]}')
+    assert list(read_jsonl(path)) == [(2, 1), (4, {"a": [2]})]
+
+
+def test_json_of_many_lines_names_line_and_column() -> None:
+    with pytest.raises(DataError) as caught:
+        parse_json('{\n"a": 1,\n!}', Path("x.json"))
+    assert str(caught.value).startswith("x.json: is not valid JSON")
+    assert str(caught.value).endswith("at line 3, column 1")
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=3))
+@some
+def test_users_are_read_as_they_were_written(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str]
+) -> None:
+    texts = [f"x{text.replace(chr(0), '')}" for text in texts]
+    users = tuple(user(f"u{i}", text) for i, text in enumerate(["\x85a\u2028b\rc", *texts]))
+    path = tmp_path_factory.getbasetemp() / "written.jsonl"
+    path.unlink(missing_ok=True)
+    write_users(path, users)
+    assert load_users(path) == users
+    assert fingerprint(load_users(path)) == fingerprint(users)
+    assert path.read_bytes().count(b"\n") == len(users)
+
+
+def test_jsonl_keeps_text_readable(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    write_jsonl(path, [{"a": "é"}, [1]])
+    assert path.read_bytes() == '{"a": "é"}\n[1]\n'.encode()
+
+
+def test_nothing_is_written_if_a_user_cannot_be_made(tmp_path: Path) -> None:
+    path = save(tmp_path, b"old")
+
+    def users() -> Iterator[User]:
+        yield user()
+        raise DataError("bad")
+
+    with pytest.raises(DataError):
+        write_users(path, users())
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_fingerprint_is_the_hash_of_canonical_json() -> None:
+    line = (
+        '{"gold":"\\u00e9","group":"g","pairs":[{"chosen":"c","prompt":"p","rejected":"r"}],'
+        '"signals":[{"kind":"dialogue","messages":[{"content":"hi","role":"user"}]}],'
+        '"user_id":"u"}\n'
+    )
+    dialogue = Dialogue((Turn("user", "hi"),))
+    found = fingerprint([User("u", (dialogue,), (Pair("p", "c", "r"),), gold="é", group="g")])
+    assert found == f"sha256:{hashlib.sha256(line.encode()).hexdigest()}"
+
+
+def test_the_fingerprint_changes_with_content_and_order() -> None:
+    one, two = user("one"), user("two")
+    found = [
+        fingerprint(users)
+        for users in ([], [one], [two], [one, two], [two, one], [user("one", "a judge")])
+    ]
+    assert len(set(found)) == len(found)
+
+
+def test_equal_users_have_one_fingerprint_whether_ratings_are_whole_numbers_or_not() -> None:
+    whole = User("u", (Rating("x", 2, (1, 3)),))
+    read = User("u", (Rating("x", 2.0, (1.0, 3.0)),))
+    assert whole == read
+    assert fingerprint([whole]) == fingerprint([read])
+
+
+def test_a_text_is_written_as_it_is_and_replaces_the_old_one(tmp_path: Path) -> None:
+    path = save(tmp_path, b"old and longer than the new one", "out.txt")
+    write_text(path, "é\r\nb\n")
+    assert path.read_bytes() == "é\r\nb\n".encode()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_written_file_has_the_usual_permissions(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "out.txt", "x")
+    finally:
+        after = os.umask(before)
+    assert (tmp_path / "out.txt").stat().st_mode & 0o777 == 0o640
+    assert after == 0o027
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
+@pytest.mark.parametrize("old", [b"old", None])
+def test_a_write_that_fails_half_way_leaves_what_was_there(
+    failure: BaseException, old: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.txt"
+    if old is not None:
+        path.write_bytes(old)
+    real = os.fdopen
+
+    @contextmanager
+    def full_disk(handle: int, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        with real(handle, *args, **kwargs) as file:
+            def write_half(text: str) -> None:
+                file.write(text[: len(text) // 2])
+                file.flush()
+                raise failure
+
+            yield SimpleNamespace(write=write_half)
+
+    monkeypatch.setattr(os, "fdopen", full_disk)
+    with pytest.raises(type(failure)):
+        write_text(path, "new " * 1000)
+    assert (path.read_bytes() if path.exists() else None) == old
+    assert list(tmp_path.iterdir()) == ([] if old is None else [path])
+
+
+def test_a_rename_that_fails_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path, b"old", "out.txt")
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError(errno.EACCES, "no")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(PermissionError):
+        write_text(path, "new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_folder_is_a_usage_error(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "out.txt"
+    for check in (check_writable, lambda target: write_text(target, "x")):
+        with pytest.raises(UsageError, match="does not exist") as caught:
+            check(path)
+        assert repr(str(path.parent)) in str(caught.value)
+    assert not path.parent.exists()
+
+
+def test_a_folder_as_target_is_a_usage_error(tmp_path: Path) -> None:
+    for check in (check_writable, lambda target: write_text(target, "x")):
+        with pytest.raises(UsageError, match="is a folder"):
+            check(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_permission_is_a_usage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))
+    with pytest.raises(UsageError, match="no permission"):
+        write_text(tmp_path / "out.txt", "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_checking_leaves_no_trace(tmp_path: Path) -> None:
+    check_writable(tmp_path / "out.txt")
+    assert list(tmp_path.iterdir()) == []
