@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from popi_prompt.errors import DataError
+from popi_prompt.errors import DataError, UsageError
 from popi_prompt.files import parse_json, read_bytes, write_text
 from popi_prompt.records import parse_user, user_record
 from popi_prompt.schema import User
@@ -56,6 +56,18 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
             raise DataError(problem, path=path, line=line) from None
         if text:
             yield line, parse_json(text, path, line)
+
+
+def pick_user(users: Sequence[User], user_id: str | None, path: Path) -> User:
+    """The user with this id, or the only one. Raises `UsageError` where it is not clear."""
+    if user_id is None:
+        if len(users) == 1:
+            return users[0]
+        raise UsageError(f"{path} holds {len(users)} users; say which with --user")
+    for user in users:
+        if user.user_id == user_id:
+            return user
+    raise UsageError(f"{path} holds no user {user_id!r}")
 
 
 def write_users(path: str | Path, users: Iterable[User]) -> None:

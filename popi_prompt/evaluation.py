@@ -58,7 +58,6 @@ class Failure:
 Result = Outcome | Failure
 
 
-
 @dataclass(frozen=True, slots=True)
 class Metric:
     """How a context is measured: by which generator, scorer and reward."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,15 @@ def read_bytes(path: Path) -> bytes:
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataError(f"cannot be read ({reason.lower()})", path=path) from None
+    except ValueError as error:
+        raise DataError(f"cannot be read ({error})", path=path) from None
 
 
-def parse_json(text: str, path: Path, line: int | None = None) -> Any:
-    """JSON as the standard has it: no NaN, no Infinity, and a depth a stack can hold."""
+def parse_json(text: str, path: Path | None = None, line: int | None = None) -> Any:
+    """JSON as the standard has it: no NaN, no Infinity, and a depth a stack can hold.
+
+    All else is a `DataError`, integers of thousands of digits too.
+    """
 
     def refuse(constant: str) -> Any:
         raise DataError(f"holds {constant}, which is not JSON", path=path, line=line)
@@ -34,6 +40,8 @@ def parse_json(text: str, path: Path, line: int | None = None) -> Any:
         at = f"line {error.lineno}, " if line is None else ""
         problem = f"is not valid JSON: {error.msg} at {at}column {error.colno}"
         raise DataError(problem, path=path, line=line) from None
+    except ValueError:
+        raise DataError("holds a number with too many digits", path=path, line=line) from None
     except RecursionError:
         raise DataError("is nested too deeply", path=path, line=line) from None
 
@@ -41,7 +49,8 @@ def parse_json(text: str, path: Path, line: int | None = None) -> Any:
 def write_text(path: Path, text: str) -> None:
     """Write beside, then rename: a reader sees the old file or the new one, never half."""
     check_writable(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    # Not named after `path`: a name as long as the file system allows has no room for more.
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".popi-", suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
@@ -56,13 +65,27 @@ def write_text(path: Path, text: str) -> None:
 
 def check_writable(path: Path) -> None:
     """Raise `UsageError` where `path` cannot be written; called before work is spent on it."""
-    if path.is_dir():
-        raise UsageError(f"cannot write {str(path)!r}: it is a folder")
-    if not path.parent.is_dir():
-        raise UsageError(
-            f"cannot write {str(path)!r}: the folder {str(path.parent)!r} does not exist"
-        )
+    problem = _obstacle(path)
+    if problem is not None:
+        raise UsageError(f"cannot write {str(path)!r}: {problem}")
+
+
+def _obstacle(path: Path) -> str | None:
+    if not os.path.isdir(path.parent):
+        return f"the folder {str(path.parent)!r} does not exist"
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    except ValueError as error:
+        return str(error)
+    if stat.S_ISDIR(mode):
+        return "it is a folder"
+    # The rename would put a file in the place of a device or a pipe.
+    if not stat.S_ISREG(mode):
+        return "it is not a regular file"
     if not os.access(path.parent, os.W_OK):
-        raise UsageError(
-            f"cannot write {str(path)!r}: no permission in the folder {str(path.parent)!r}"
-        )
+        return f"no permission in the folder {str(path.parent)!r}"
+    return None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import dspy
@@ -16,10 +19,10 @@ from popi_prompt.prompts import UNTUNED_INSTRUCTION, View, inference_messages, r
 from popi_prompt.records import parse_signals
 from popi_prompt.schema import Signal, User
 
-SUMMARY_SAMPLING = Sampling(max_tokens=128)
+SUMMARY_SAMPLING = Sampling(max_tokens=96)
 
 
-class InferPreferences(dspy.Signature):
+class InferPreferences(dspy.Signature):  # type: ignore[misc]
     """Signals of a person to a summary of how they want to be answered."""
 
     signals: str = dspy.InputField(desc="what is known about the person")
@@ -90,6 +93,15 @@ class PreferenceInference(dspy.Module):  # type: ignore[misc]
 def compile_module(candidate: Candidate) -> PreferenceInference:
     """The DSPy module of a candidate, without a model."""
     return PreferenceInference(candidate.instruction, candidate.demonstrations, candidate.view)
+
+
+def dspy_state(candidate: Candidate) -> dict[str, Any]:
+    """What `dspy.Module.save` writes for the candidate's module; `dspy.Module.load` reads it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "state.json"
+        compile_module(candidate).save(str(path))
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return state
 
 
 def summarizer(candidate: Candidate, door: Door) -> Callable[[User], str]:

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from popi_prompt.candidate import Candidate, Demonstration
-from popi_prompt.errors import DataError, ProgramError
+from popi_prompt.errors import DataError, ModelError, ProgramError
 from popi_prompt.files import parse_json, read_bytes, write_text
 from popi_prompt.models.door import Door
 from popi_prompt.prompts import VIEWS, Conditioning
 from popi_prompt.records import parse_signals
-from popi_prompt.schema import Signal
+from popi_prompt.schema import Signal, User
 
 if TYPE_CHECKING:
     from popi_prompt.inference import PreferenceInference
@@ -70,6 +70,14 @@ class Program:
         module = compile_module(self.candidate)
         return infer_summary(module, self._lm, parse_signals(signals))
 
+    def infer_user(self, user: User) -> str:
+        """The summary of a user; a `ModelError` names them."""
+        try:
+            return self.infer(user.signals)
+        except ModelError as error:
+            error.user_id = user.user_id
+            raise
+
     def respond(self, prompt: str, summary: str | None, *, model: str | None = None) -> str:
         """The generator's answer for a person with this summary; without one, for anybody.
 
@@ -93,7 +101,7 @@ class Program:
     @cached_property
     def door(self) -> Door:
         """The program's models; opened at first use, answers remembered."""
-        return Door(dict(self.models))  # type: ignore[arg-type]
+        return Door(self.models)
 
     @cached_property
     def _lm(self) -> Any:
@@ -210,9 +218,7 @@ def _candidate(top: dict[str, Any]) -> Candidate:
 
 
 def _models(raw: dict[str, Any]) -> dict[str, str]:
-    return dict(
-        _fields(raw, "'models'", {"generator": str, "inference": str, "proposer": str})
-    )
+    return dict(_fields(raw, "'models'", {"generator": str, "inference": str, "proposer": str}))
 
 
 def _origin(raw: dict[str, Any]) -> Origin:

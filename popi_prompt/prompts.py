@@ -40,9 +40,15 @@ UNTUNED_INSTRUCTION = (
     "answered."
 )
 
-_TEMPLATE_TOKEN = re.compile(r"<(\|[^\s|<>]{1,40}\|)>|<(/?s)>|\[(/?INST)\]|<<(/?SYS)>>")
-_FIELD_MARKER = re.compile(r"\[\[(\s*##.{0,80}?##\s*)\]\]", re.DOTALL)
+# \uff5c is DeepSeek's full-width bar.
+_TEMPLATE_TOKEN = re.compile(
+    r"<[|\uff5c][^\s|\uff5c<>]{1,40}[|\uff5c]>|</?s>|<(?:start|end)_of_turn>|<[be]os>"
+    r"|\[/?INST\]|<</?SYS>>"
+)
+_FIELD_MARKER_OPENS = re.compile(r"\[\[(?=\s*##)")
+_FIELD_MARKER_CLOSES = re.compile(r"(##\s*)\]\]")
 _DSPY_TYPE_MARKER = re.compile(r"<<(CUSTOM-TYPE-(?:START|END)-IDENTIFIER)>>")
+_CHOICE_LABEL = re.compile(r"(?:Request|Answer [AB])\s*:", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -54,7 +60,7 @@ def as_data(text: str) -> str:
     """
     text = _CONTROL.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))
     text = _DSPY_TYPE_MARKER.sub(r"< <\1> >", text)
-    text = _FIELD_MARKER.sub(r"[ [\1] ]", text)
+    text = _FIELD_MARKER_CLOSES.sub(r"\1] ]", _FIELD_MARKER_OPENS.sub("[ [", text))
     return _TEMPLATE_TOKEN.sub(lambda m: f"{m[0][0]} {m[0][1:-1]} {m[0][-1]}", text)
 
 
@@ -166,20 +172,26 @@ def inference_messages(
     """
     turns = [Message("system", instruction)]
     for shown, summary in demonstrations:
-        turns += [Message("user", shown), Message("assistant", summary)]
+        turns += [Message("user", shown), Message("assistant", as_data(summary))]
     return (*turns, Message("user", signals))
 
 
 def choice_messages(context: str | None, pair: Pair, *, swapped: bool) -> Messages:
     """A forced choice between the two answers of a pair; `swapped` shows chosen as B."""
     first, second = (pair.rejected, pair.chosen) if swapped else (pair.chosen, pair.rejected)
-    about = f"{as_data(context)}\n\n" if context is not None else ""
+    about = f"{_unlabelled(context)}\n\n" if context is not None else ""
     question = (
         f"{about}Request: {_indented(pair.prompt)}\n\nAnswer A: {_indented(first)}\n\n"
         f"Answer B: {_indented(second)}\n\n"
         "Which answer suits this person better? Reply with A or B only."
     )
     return (Message("user", question),)
+
+
+def _unlabelled(text: str) -> str:
+    """User text with no label before it; a first line that looks like one is indented too."""
+    shown = _indented(text)
+    return f"  {shown}" if _CHOICE_LABEL.match(shown) else shown
 
 
 def proposal_messages(instruction: str, examples: Sequence[tuple[str, str]], tip: str) -> Messages:

@@ -94,8 +94,15 @@ def signal_record(signal: Signal) -> dict[str, Any]:
     if isinstance(signal, Dialogue):
         fields["messages"] = [{"role": t.role, "content": t.content} for t in signal.messages]
     if isinstance(signal, Rating):
-        fields["scale"] = list(signal.scale)
+        fields["rating"] = _written(signal.rating)
+        fields["scale"] = [_written(value) for value in signal.scale]
     return {"kind": signal.kind, **fields}
+
+
+def _written(value: float) -> float:
+    """Equal numbers alike, whole ones without a point up to 2**53."""
+    value = float(value)
+    return int(value) if value.is_integer() and abs(value) <= 2**53 else value
 
 
 _USER_OPTIONAL = ("signals", "pairs", "gold", "group")
@@ -209,13 +216,21 @@ def _list(record: Record, key: str, where: str) -> list[Any]:
 
 
 def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    try:
+        number = float(value) if known else math.nan
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
         raise DataError(f"{where} is {_shown(value)}, expected a number")
-    return float(value)
+    return number
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # too deep, or an integer of thousands of digits
+        text = f"too large a value of type {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

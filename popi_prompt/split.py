@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from popi_prompt.errors import OptimizationError
-from popi_prompt.schema import Pair, User, prompts_in_signals
+from popi_prompt.schema import User, prompts_in_signals
 
 FRACTIONS = (0.4, 0.25, 0.35)
 MOST_HELD_OUT = 152  # more users narrow the interval little and cost as much as the search
@@ -22,7 +22,8 @@ class Split:
     - no pair prompt of `test` occurs in `train` or `val`, in pairs or in signals;
     - no pair prompt of `val` occurs in `train`, in pairs or in signals.
 
-    `dropped_users` and `dropped_pairs` count what had to go to keep them.
+    `dropped_users` and `dropped_pairs` count what had to go to keep them: users with pairs who are
+    in no part, and all pairs that are in no part, those of dropped users included.
     """
 
     train: tuple[User, ...]
@@ -39,28 +40,39 @@ def split_users(
 
     Users who share a pair prompt stay together. Where too many do (everybody answered the same
     prompts), users are split first, the prompts too, and pairs on the wrong side are dropped.
-    Raises `OptimizationError` if a part would be empty.
+    Val and test hold at most `MOST_HELD_OUT` users each; train takes the rest. Raises
+    `OptimizationError` if a part would be empty.
     """
     with_pairs = [user for user in users if user.pairs]
     seen = {normal(prompt) for user in with_pairs for prompt in prompts_in_signals(user)}
     blocks = _blocks(with_pairs)
     if len(blocks) < 3 or max(map(len, blocks)) > max(fractions[0] * len(with_pairs), 1):
-        parts, dropped_pairs = _by_user_and_prompt(with_pairs, seed, fractions)
+        parts = _by_user_and_prompt(with_pairs, seed, fractions)
     else:
-        parts, dropped_pairs = _by_block(blocks, seen, seed, fractions), 0
-    kept = _without_seen_prompts(parts)
-    dropped_users = len(with_pairs) - sum(map(len, kept))
-    if not all(kept):
+        parts = _by_block(blocks, seen, seed, fractions)
+    train, val, test = _without_seen_prompts(parts)
+    if not (train and val and test):
         raise OptimizationError(
             f"{len(with_pairs)} users with pairs are too few, or share too many prompts, for "
             "three parts without common users and prompts; add users with prompts of their own"
         )
-    return Split(*kept, dropped_users=dropped_users, dropped_pairs=dropped_pairs)
+    kept = (*train, *val, *test)
+    return Split(
+        train,
+        val,
+        test,
+        dropped_users=len(with_pairs) - len(kept),
+        dropped_pairs=_count_pairs(with_pairs) - _count_pairs(kept),
+    )
 
 
 def normal(prompt: str) -> str:
     """What two prompts must share to count as one: the words, not case or spacing."""
     return " ".join(prompt.casefold().split())
+
+
+def _count_pairs(users: Iterable[User]) -> int:
+    return sum(len(user.pairs) for user in users)
 
 
 def _pair_prompts(users: Iterable[User]) -> set[str]:
@@ -114,32 +126,32 @@ def _by_block(
 
 def _by_user_and_prompt(
     users: Sequence[User], seed: int, fractions: tuple[float, float, float]
-) -> tuple[list[list[User]], int]:
+) -> list[list[User]]:
     """Cut the users and the prompts independently; keep the pairs where both agree."""
     rng = np.random.default_rng(seed)
     prompts = list(dict.fromkeys(normal(pair.prompt) for user in users for pair in user.pairs))
-    cuts = np.cumsum(fractions)[:2]
-    user_part = np.searchsorted(cuts, (rng.permutation(len(users)) + 0.5) / max(len(users), 1))
+    most = MOST_HELD_OUT / max(len(users), 1)
+    user_part = _cut(rng, len(users), min(fractions[1], most), min(fractions[2], most))
     prompt_part = dict(
-        zip(
-            prompts,
-            np.searchsorted(cuts, (rng.permutation(len(prompts)) + 0.5) / max(len(prompts), 1)),
-            strict=True,
-        )
+        zip(prompts, _cut(rng, len(prompts), fractions[1], fractions[2]), strict=True)
     )
     parts: list[list[User]] = [[], [], []]
-    kept_pairs = 0
     for user, part in zip(users, user_part, strict=True):
-        pairs: tuple[Pair, ...] = tuple(
-            pair for pair in user.pairs if prompt_part[normal(pair.prompt)] == part
-        )
-        kept_pairs += len(pairs)
+        pairs = tuple(pair for pair in user.pairs if prompt_part[normal(pair.prompt)] == part)
         if pairs:
             parts[part].append(replace(user, pairs=pairs))
-    return parts, sum(len(user.pairs) for user in users) - kept_pairs
+    return parts
 
 
-def _without_seen_prompts(parts: list[list[User]]) -> tuple[tuple[User, ...], ...]:
+def _cut(rng: np.random.Generator, count: int, val: float, test: float) -> list[int]:
+    """The part of each of `count` things, in random order: 0 train, 1 val, 2 test."""
+    place = (rng.permutation(count) + 0.5) / max(count, 1)
+    return [int(part) for part in np.searchsorted((1 - val - test, 1 - test), place)]
+
+
+def _without_seen_prompts(
+    parts: list[list[User]],
+) -> tuple[tuple[User, ...], tuple[User, ...], tuple[User, ...]]:
     """Drop users of an earlier part whose pairs or signals hold a later part's pair prompt."""
     train, val, test = parts
     val = _disjoint(val, _pair_prompts(test))
@@ -153,5 +165,3 @@ def _disjoint(users: list[User], forbidden: set[str]) -> list[User]:
         for user in users
         if forbidden.isdisjoint(_pair_prompts([user]) | _signal_prompts([user]))
     ]
-
-

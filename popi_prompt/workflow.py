@@ -10,11 +10,12 @@ import numpy as np
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.dataset import fingerprint
-from popi_prompt.evaluation import Metric, Summarize, evaluate
-from popi_prompt.events import Improved, Noted, Observer, PhaseStarted, ignore
+from popi_prompt.errors import ModelError
+from popi_prompt.evaluation import Failure, Metric, Summarize, evaluate, in_parallel
+from popi_prompt.events import Advanced, Improved, Noted, Observer, PhaseStarted, ignore
 from popi_prompt.generator import Generator
 from popi_prompt.inference import summarizer
-from popi_prompt.models.door import Door
+from popi_prompt.models.door import ROLES, Door
 from popi_prompt.optimizers import Optimizer, PopiOptimizer, Task
 from popi_prompt.optimizers.optimizer import Found
 from popi_prompt.program import Origin, Program, Scores
@@ -23,22 +24,27 @@ from popi_prompt.rewards import PopiReward
 from popi_prompt.schema import User
 from popi_prompt.scorers import Scorer, make_scorer
 from popi_prompt.split import Split, split_users
+from popi_prompt.summaries import Summary
 
 DEFAULT_MODEL = "local/smollm2-135m"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What `optimize` can be told. `proposer` is the inference model where it is None, and
-    `scorer` the best one the generator allows."""
+    """What `optimize` can be told.
+
+    None means: for `proposer` the inference model, for `scorer` the best one the generator allows,
+    for `max_users` everyone, for `held_out` the whole test part in the report.
+    """
 
     generator: str = DEFAULT_MODEL
     inference_model: str = DEFAULT_MODEL
     proposer: str | None = None
     scorer: str | None = None
     reward: PopiReward = PopiReward()
-    trials: int = 12
+    trials: int = 10
     max_users: int | None = None
+    held_out: int | None = None
     seed: int = 0
 
     def door(self) -> Door:
@@ -77,7 +83,7 @@ def optimize(
     split = split_users(users, seed=settings.seed)
     observer(Noted(_described(split)))
     door = settings.door()
-    for role in door.names:
+    for role in ROLES:
         door.model(role)
     scorer = make_scorer(settings.scorer, door)
     origin = Origin(
@@ -104,7 +110,8 @@ def optimize(
         keep=keep,
     )
     found: Found = (optimizer or PopiOptimizer()).run(task)
-    report = compare(found.candidate, split.test, door, scorer, settings.reward, observer)
+    test = split.test[: settings.held_out]
+    report = compare(found.candidate, test, door, scorer, settings.reward, observer)
     program = Program(found.candidate, door.names, _with_scores(origin, report))
     return Optimized(program, report, split)
 
@@ -121,6 +128,29 @@ def untuned(settings: Settings, users: Sequence[User]) -> Program:
         versions=versions(),
     )
     return Program(UNTUNED_CANDIDATE, door.names, origin)
+
+
+def infer_all(
+    program: Program, users: Sequence[User], observer: Observer = ignore
+) -> tuple[tuple[Summary, ...], tuple[Failure, ...]]:
+    """Summaries of all users, in their order, and the users that failed."""
+    door = program.door
+    summarize = summarizer(program.candidate, door)
+    generator = Generator(door, program.candidate.conditioning)
+
+    def one(user: User) -> Summary | Failure:
+        try:
+            text = summarize(user)
+            return Summary(user.user_id, text, generator.overhead(text))
+        except ModelError as error:
+            return Failure(user.user_id, str(error))
+        finally:
+            observer(Advanced())
+
+    observer(PhaseStarted("inferring summaries", len(users)))
+    results = in_parallel(one, users, door.model("inference").concurrency)
+    summaries = tuple(each for each in results if isinstance(each, Summary))
+    return summaries, tuple(each for each in results if isinstance(each, Failure))
 
 
 def held_out(program: Program, users: Sequence[User]) -> tuple[User, ...]:

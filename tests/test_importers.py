@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from popi_prompt.errors import DataError
@@ -61,6 +62,15 @@ def signal_prompts_of(users: tuple[User, ...]) -> set[str]:
     }
 
 
+def refusal(read: Callable[[], object]) -> str | None:
+    """What a `DataError` says, if there is one; every other error passes through."""
+    try:
+        read()
+    except DataError as error:
+        return str(error)
+    return None
+
+
 def test_an_alignx_record_becomes_a_user(tmp_path: Path) -> None:
     imported = import_alignx(save(tmp_path, [record("p")]))
     assert imported.users == (
@@ -82,6 +92,20 @@ def test_signals_in_a_string_are_read_like_signals_in_a_list(tmp_path: Path) -> 
     assert as_text == as_list
 
 
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    plain = import_alignx(save(tmp_path, [record("p")]))
+    marked = b"\xef\xbb\xbf" + json.dumps([record("p")]).encode()
+    assert import_alignx(save(tmp_path, marked)) == plain
+
+
+@pytest.mark.parametrize("kind", ["persona", "interaction", "preference", 3])
+def test_every_signal_is_a_preference_whatever_it_says(kind: Any, tmp_path: Path) -> None:
+    named = record("p", **{SIGNALS: [{**signal(1), "kind": kind}]})
+    assert import_alignx(save(tmp_path, [named])).users[0].signals == (
+        Preference("s1", "good 1", "bad 1"),
+    )
+
+
 def test_the_profile_reaches_nobody(tmp_path: Path) -> None:
     imported = import_alignx(save(tmp_path, [record("p")]))
     assert "hates brevity" not in json.dumps(user_record(imported.users[0]))
@@ -94,6 +118,11 @@ def test_a_record_whose_held_out_prompt_is_among_its_signals_is_left_out_and_cou
     imported = import_alignx(save(tmp_path, [record("p"), record(leaked), record("q")]))
     assert [user.user_id for user in imported.users] == ["toy-0000", "toy-0002"]
     assert imported.left_out == {LEAKED: 1}
+
+
+def test_a_leak_is_found_also_if_the_signal_is_written_differently(tmp_path: Path) -> None:
+    leaked = record("tell me more", **{SIGNALS: [{**signal(1), "prompt": "Tell  ME\nmore "}]})
+    assert import_alignx(save(tmp_path, [record("p"), leaked])).left_out == {LEAKED: 1}
 
 
 def test_a_prompt_in_the_signals_of_another_record_is_no_leak(tmp_path: Path) -> None:
@@ -157,8 +186,14 @@ def test_a_file_that_is_not_alignx_is_a_data_error(
         (record("p", ground_truth_persona=["Be brief."]), "'gold'"),
         (record("p\x00"), "NUL"),
         (record("\ud800"), "surrogate"),
-        pytest.param(record("p", **{SIGNALS: "[" * 100_000}), "", id="deep string"),
-        pytest.param(record("p", **{SIGNALS: f"[{'1' * 5000}]"}), "", id="endless integer"),
+        pytest.param(
+            record("p", **{SIGNALS: "[" * 100_000}), "nested too deeply", id="deep string"
+        ),
+        pytest.param(
+            record("p", **{SIGNALS: f"[{'1' * 5000}]"}), "too many digits", id="endless integer"
+        ),
+        (record("p", **{SIGNALS: "[NaN]"}), f"'{SIGNALS}' holds NaN"),
+        (record("p", **{SIGNALS: [{"kind": "persona", "text": "x"}]}), "unknown key 'text'"),
     ],
 )
 def test_a_broken_record_is_a_data_error_with_its_number(
@@ -177,17 +212,15 @@ def test_a_missing_file_is_a_data_error(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=60), st.integers(0, 400), st.integers(0, 400))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_damaged_file_is_imported_or_a_data_error(
     tmp_path_factory: pytest.TempPathFactory, damage: bytes, start: int, end: int
 ) -> None:
     whole = json.dumps([record("p"), record("q")]).encode()
     content = whole[:start] + damage + whole[max(start, end) :]
     path = save(tmp_path_factory.getbasetemp(), content, "damaged.json")
-    try:
-        import_alignx(path)
-    except DataError as error:
-        assert str(error).startswith(str(path))
+    problem = refusal(lambda: import_alignx(path))
+    assert problem is None or problem.startswith(str(path))
 
 
 def test_every_format_is_found_by_its_own_name() -> None:

@@ -6,13 +6,13 @@ import math
 from decimal import Decimal, localcontext
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from popi_prompt.rewards import PopiReward
 from popi_prompt.scorers.scorer import PairScore
 
-some = settings(max_examples=100, deadline=None)
+some = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 margins = st.floats(-1e6, 1e6)
 betas = st.sampled_from([0.001, 0.01, 0.1, 1.0])

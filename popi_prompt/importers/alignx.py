@@ -7,7 +7,6 @@ not used: it describes demographics and needs that contradict the pairs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ LEAKED = "held-out prompt is among the record's own signals"
 def import_alignx(path: Path) -> Imported:
     """Read an AlignX file. Records whose held-out prompt is among their signals are left out."""
     try:
-        text = read_bytes(path).decode("utf-8")
+        text = read_bytes(path).decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise DataError(f"is not valid UTF-8 at byte {error.start + 1}", path=path) from None
     records = parse_json(text, path)
@@ -51,15 +50,15 @@ def _user(record: Any, user_id: str) -> User:
     signals = record[SIGNALS]
     if isinstance(signals, str):
         try:
-            signals = json.loads(signals)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{SIGNALS!r} is not valid JSON: {error.msg}") from None
+            signals = parse_json(signals)
+        except DataError as error:
+            raise DataError(f"{SIGNALS!r} {error.problem}") from None
     if not isinstance(signals, list) or not all(isinstance(item, Mapping) for item in signals):
         raise DataError(f"{SIGNALS!r} is not a list of objects")
     return parse_user(
         {
             "user_id": user_id,
-            "signals": [{"kind": "preference", **item} for item in signals],
+            "signals": [{**item, "kind": "preference"} for item in signals],
             "pairs": [{key: record[key] for key in ("prompt", "chosen", "rejected")}],
             "gold": record.get("ground_truth_persona"),
             "group": record.get("ground_truth_persona"),

@@ -22,6 +22,7 @@ class ChatTemplate:
     def __init__(self, source: str | None, *, model: str, bos: str = "", eos: str = ""):
         if source is None:
             raise UnknownModel(f"{model!r} has no chat template; use an instruction-tuned model")
+        from jinja2 import TemplateError
         from jinja2.ext import loopcontrols
         from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -29,7 +30,12 @@ class ChatTemplate:
             trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
         )
         environment.globals["raise_exception"] = self._refuse
-        self._template = environment.from_string(source)
+        try:
+            self._template = environment.from_string(source)
+        except TemplateError as error:
+            raise UnknownModel(
+                f"{model!r} has a chat template that is not valid: {_one_line(error)}"
+            ) from None
         self._variables = {"bos_token": bos, "eos_token": eos}
         self._bos = bos
 
@@ -38,21 +44,20 @@ class ChatTemplate:
 
         `tokenize(text, special)` is called once for each stretch of template text (special) and
         once for each message's content (not special). Raises `BadResponse` for messages the
-        template has no place for.
+        template refuses, fails on or has no place for.
         """
         shown: list[dict[str, Any]] = [
             {"role": message.role, "content": f"{_OPEN}{i}{_CLOSE}"}
             for i, message in enumerate(messages)
         ]
-        rendered = self._template.render(
-            messages=shown, add_generation_prompt=True, **self._variables
-        )
+        rendered = self._rendered(shown)
         pieces = _PLACEHOLDER.split(rendered)
         if sorted(map(int, pieces[1::2])) != list(range(len(messages))):
             roles = ", ".join(message.role for message in messages)
             raise BadResponse(f"the model's chat template does not print these messages: {roles}")
         tokens: list[int] = []
-        if bos_token is not None and not rendered.startswith(self._bos):
+        begun = bool(self._bos) and rendered.startswith(self._bos)
+        if bos_token is not None and not begun:
             tokens.append(bos_token)
         for i, piece in enumerate(pieces):
             if i % 2:
@@ -61,6 +66,20 @@ class ChatTemplate:
                 tokens += tokenize(piece, True)
         return tokens
 
+    def _rendered(self, messages: list[dict[str, Any]]) -> str:
+        from jinja2 import TemplateError
+
+        try:
+            return self._template.render(
+                messages=messages, add_generation_prompt=True, **self._variables
+            )
+        except (TemplateError, TypeError) as error:
+            raise BadResponse(f"the model's chat template fails: {_one_line(error)}") from None
+
     @staticmethod
     def _refuse(problem: str) -> None:
         raise BadResponse(f"the model's chat template refuses the messages: {problem}")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -13,6 +13,7 @@ from popi_prompt.models.model import Answer, Model, Sampling, ScoringModel
 from popi_prompt.prompts import Messages
 
 Role = Literal["generator", "inference", "proposer"]
+ROLES: tuple[Role, ...] = ("generator", "inference", "proposer")
 Open = Callable[[str], Model]
 _T = TypeVar("_T")
 
@@ -31,8 +32,8 @@ class Door:
     Every `ModelError` that leaves it names the role and the model.
     """
 
-    def __init__(self, models: Mapping[Role, str], *, open_model: Open | None = None):
-        self.names = dict(models)
+    def __init__(self, models: Mapping[str, str], *, open_model: Open | None = None):
+        self.names: dict[str, str] = dict(models)
         self._open = open_model if open_model is not None else open_model_by_name
         self._models: dict[str, Model] = {}
         self._answers: dict[Any, Future[Any]] = {}
@@ -48,7 +49,7 @@ class Door:
             self._count(role, answer.tokens_in + answer.tokens_out)
             return answer
 
-        return self._once(role, ("chat", model.name, messages, sampling), send)
+        return self._once(role, ("chat", self.names[role], messages, sampling), send)
 
     def logprobs(
         self, role: Role, messages: Messages, responses: Sequence[str]
@@ -68,7 +69,7 @@ class Door:
             self._count(role, sum(map(model.count_tokens, texts)))
             return values
 
-        return self._once(role, ("logprobs", model.name, messages, tuple(responses)), send)
+        return self._once(role, ("logprobs", self.names[role], messages, tuple(responses)), send)
 
     def option_odds(
         self, role: Role, messages: Messages, options: Sequence[str]
@@ -81,7 +82,7 @@ class Door:
             self._count(role, sum(model.count_tokens(m.content) for m in messages) + 1)
             return odds
 
-        return self._once(role, ("odds", model.name, messages, tuple(options)), send)
+        return self._once(role, ("odds", self.names[role], messages, tuple(options)), send)
 
     def count_tokens(self, role: Role, text: str) -> int:
         """Tokens of a text by the role's tokenizer."""

@@ -28,7 +28,7 @@ class DoorEngine:
         """One request, one answer. Raises lm15's `ProviderError` as the engine contract asks."""
         config = request.config
         sampling = Sampling(
-            max_tokens=config.max_tokens or Sampling.max_tokens,
+            max_tokens=config.max_tokens or Sampling().max_tokens,
             temperature=config.temperature or 0.0,
             seed=config.seed or 0,
         )
@@ -65,8 +65,9 @@ def _messages(request: Request) -> Messages:
     if request.system is not None:
         messages.append(Message("system", _text(request.system)))
     for message in request.messages:
-        role = "assistant" if message.role == "assistant" else "user"
-        messages.append(Message(role, message.text or ""))
+        text = message.text or ""
+        is_answer = message.role == "assistant"
+        messages.append(Message("assistant" if is_answer else "user", text))
     return tuple(messages)
 
 

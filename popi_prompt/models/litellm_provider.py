@@ -65,9 +65,7 @@ def register() -> None:
     """Make `local/...` a LiteLLM provider in this process; calling it again changes nothing."""
     if any(item["provider"] == PROVIDER for item in litellm.custom_provider_map):
         return
-    litellm.custom_provider_map.append(
-        {"provider": PROVIDER, "custom_handler": LocalProvider()}
-    )
+    litellm.custom_provider_map.append({"provider": PROVIDER, "custom_handler": LocalProvider()})
     litellm.utils.custom_llm_setup()
 
 

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from popi_prompt.errors import MissingDependency, UnknownModel
 
 BATCH = 512
-_MAX_THREADS = 8  # a small model gains nothing from more, and loses to their barriers
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,8 @@ class Entry:
 
 def load_library() -> Any:
     """Import llama_cpp, silenced. Raises `MissingDependency` with what to install."""
+    # Threads that wait for each other should give way soon where other programs want the cores.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     try:
         import llama_cpp
     except ImportError:
@@ -69,7 +70,7 @@ class LlamaContext:
         params.n_ctx = self.context * slots
         params.n_seq_max = slots
         params.n_batch = params.n_ubatch = BATCH
-        params.n_threads = params.n_threads_batch = min(os.cpu_count() or 1, _MAX_THREADS)
+        params.n_threads = params.n_threads_batch = 1
         params.kv_unified = False
         params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.no_perf = True
@@ -81,11 +82,13 @@ class LlamaContext:
         self._vocab_size = lib.llama_vocab_n_tokens(self._vocab)
         self._batch = lib.llama_batch_init(BATCH, 0, 1)
 
-    def evaluate(self, entries: Sequence[Entry]) -> NDArray[np.float32]:
+    def evaluate(self, entries: Sequence[Entry], threads: int) -> NDArray[np.float32]:
         """Run up to `BATCH` tokens; the logits of those that asked, a row each, in order.
 
-        The array is a view that the next call overwrites.
+        The array is a view that the next call overwrites. `threads` changes the time, not a bit of
+        the result.
         """
+        self._lib.llama_set_n_threads(self._context, threads, threads)
         batch = self._batch
         for i, entry in enumerate(entries):
             batch.token[i] = entry.token
@@ -117,9 +120,7 @@ class LlamaContext:
         data = text.encode("utf-8")
         room = len(data) + 8
         tokens = (ctypes.c_int32 * room)()
-        count = self._lib.llama_tokenize(
-            self._vocab, data, len(data), tokens, room, False, special
-        )
+        count = self._lib.llama_tokenize(self._vocab, data, len(data), tokens, room, False, special)
         if count < 0:
             raise RuntimeError(f"llama_tokenize asked for {-count} tokens for {len(data)} bytes")
         return tokens[:count]

@@ -1,4 +1,4 @@
-"""A small continuous-batching engine over one `LlamaContext`: the embedded model's pace.
+"""A small continuous-batching engine over one `LlamaContext`.
 
 One thread owns the context. Callers hand it jobs and wait. Slot 0 scores; the others generate,
 side by side in one batch. Every slot keeps its tokens in the KV cache, and a job starts from the
@@ -14,8 +14,9 @@ from __future__ import annotations
 import atexit
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -55,17 +56,44 @@ class _Scoring:
     future: Future[tuple[NDArray[np.float32], ...]] = field(default_factory=Future)
 
 
-class LlamaEngine:
-    """Generate and score with one model from any number of threads."""
+class Cores:
+    """The processor cores, shared by the engines that are computing right now.
 
-    def __init__(self, context: LlamaContext, *, slots: int):
+    Two engines with a thread each are faster than one with two, which wait for each other at every
+    layer; a lone engine takes them all.
+    """
+
+    def __init__(self, count: int):
+        self.count = count
+        self._busy = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def share(self) -> Iterator[int]:
+        """How many threads to compute with."""
+        with self._lock:
+            self._busy += 1
+            threads = max(1, self.count // self._busy)
+        try:
+            yield threads
+        finally:
+            with self._lock:
+                self._busy -= 1
+
+
+class LlamaEngine:
+    """Generate and score with one context from any number of threads."""
+
+    def __init__(self, context: LlamaContext, *, slots: int, cores: Cores):
         self._context = context
+        self._cores = cores
         self._cached: list[list[int]] = [[] for _ in range(slots)]
         self._free = list(range(1, slots))
         self._active: list[_Generation] = []
         self._pending: deque[_Generation | _Scoring] = deque()
-        self._wake = threading.Condition()
+        self._wake = threading.Condition(threading.RLock())
         self._closed = False
+        self._jobs = 0
         self.tokens_asked = 0
         self.tokens_evaluated = 0
         self._thread = threading.Thread(target=self._serve, name="llama-engine", daemon=True)
@@ -92,6 +120,12 @@ class LlamaEngine:
         self._submit(job)
         return job.future.result()
 
+    @property
+    def load(self) -> int:
+        """Jobs that wait or run."""
+        with self._wake:
+            return self._jobs
+
     def close(self) -> None:
         """Stop the thread after the step it is in; waiting callers get an error."""
         with self._wake:
@@ -113,7 +147,13 @@ class LlamaEngine:
             if self._closed:
                 raise ModelError("the embedded engine has been closed")
             self._pending.append(job)
+            self._jobs += 1
             self._wake.notify()
+        job.future.add_done_callback(self._done)
+
+    def _done(self, _: object) -> None:
+        with self._wake:
+            self._jobs -= 1
 
     def _serve(self) -> None:
         while True:
@@ -175,7 +215,8 @@ class LlamaEngine:
             for job in jobs
         ]
         self._count(len(entries), len(entries))
-        logits = self._context.evaluate(entries)
+        with self._cores.share() as threads:
+            logits = self._context.evaluate(entries, threads)
         for job, row in zip(jobs, logits, strict=True):
             self._take(job, row)
 
@@ -216,7 +257,8 @@ class LlamaEngine:
         kept: list[NDArray[np.float32]] = []
         for a, b in _batches(start, len(tokens), size):
             entries = [Entry(tokens[i], i, slot, i >= first_row) for i in range(a, b)]
-            logits = self._context.evaluate(entries)
+            with self._cores.share() as threads:
+                logits = self._context.evaluate(entries, threads)
             if len(logits):
                 first = max(a, first_row) - first_row
                 kept.append(_log_probabilities(logits, picks[first:]) if picks else logits.copy())

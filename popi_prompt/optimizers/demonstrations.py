@@ -13,9 +13,9 @@ from popi_prompt.optimizers.statements import RewardTable
 from popi_prompt.prompts import View, render_signals
 from popi_prompt.schema import User
 
-_SIZES = (4, 6)
-_VARIETY = (2, 3, 4)
+_ROUNDS = 2
 _MOST_TOKENS = 1800
+_CLEAR = 0.5  # the share of a summary's users that demonstrations are drawn from
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,16 @@ def draw_sets(
     count: int,
     rng: np.random.Generator,
 ) -> tuple[DemonstrationSet, ...]:
-    """Up to `count` different sets. `texts` are ordered, the most useful first.
+    """Up to `count` different sets.
 
-    A user's summary is the one with the highest reward among the first 2, 3 or 4 texts, and users
-    for whom it wins by most come first.
+    A user's summary is the text with the highest reward; drawn are those for whom it wins by most.
+    Every round shows each summary once: a small model repeats what it saw last, and a list that
+    ends twice on one summary would end all answers on it.
     """
+    by_summary = _by_summary(table, users, texts)
     sets: dict[DemonstrationSet, None] = {}
     for _ in range(4 * count):
-        variety = int(rng.choice(_VARIETY))
-        size = int(rng.choice(_SIZES))
-        drawn = _draw(_by_summary(table, users, texts[:variety]), size, rng)
+        drawn = _draw(by_summary, rng)
         if len(drawn.examples) >= 2:
             sets[drawn] = None
         if len(sets) == count:
@@ -80,17 +80,14 @@ def _by_summary(
     return {text: [users[i] for _, i in sorted(found)] for text, found in gaps.items()}
 
 
-def _draw(
-    by_summary: dict[str, list[User]], size: int, rng: np.random.Generator
-) -> DemonstrationSet:
-    """Take from each summary's clearer half in turn, then shuffle."""
+def _draw(by_summary: dict[str, list[User]], rng: np.random.Generator) -> DemonstrationSet:
+    """Rounds of one user for each summary, in random order within a round."""
+    pools: dict[str, list[User]] = {}
+    for text, found in by_summary.items():
+        clear = found[: max(int(len(found) * _CLEAR), _ROUNDS)]
+        pools[text] = [clear[i] for i in rng.permutation(len(clear))]
     picked: list[tuple[User, str]] = []
-    pools = {
-        text: [found[i] for i in rng.permutation(max(len(found) // 2, min(len(found), 3)))]
-        for text, found in by_summary.items()
-    }
-    while len(picked) < size and any(pools.values()):
-        for text, pool in pools.items():
-            if pool and len(picked) < size:
-                picked.append((pool.pop(), text))
-    return DemonstrationSet(tuple(picked[i] for i in rng.permutation(len(picked))))
+    for _ in range(_ROUNDS):
+        shown = [(pool.pop(), text) for text, pool in pools.items() if pool]
+        picked += [shown[i] for i in rng.permutation(len(shown))]
+    return DemonstrationSet(tuple(picked))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from popi_prompt.errors import ModelError
 from popi_prompt.events import Advanced, PhaseStarted
 from popi_prompt.models.model import Sampling
 from popi_prompt.optimizers.demonstrations import DemonstrationSet
 from popi_prompt.optimizers.optimizer import Task
+from popi_prompt.optimizers.statements import copies
 from popi_prompt.prompts import (
     PROPOSAL_TIPS,
     UNTUNED_INSTRUCTION,
@@ -43,16 +42,6 @@ def propose(task: Task, examples: DemonstrationSet, count: int) -> tuple[str, ..
             task.observer(Advanced())
         text = " ".join(answer.text.split()).strip('"')
         if answer.finish == "stop" and 0 < len(text) <= _MOST_CHARACTERS:
-            if not any(copies(text, signals) for signals, _ in shown):
+            if not any(copies(text, signals, _COPIED_WORDS) for signals, _ in shown):
                 instructions[text] = None
     return tuple(instructions)
-
-
-def copies(text: str, source: str, words: int = _COPIED_WORDS) -> bool:
-    """Whether `text` shares that many words in a row with `source`."""
-    return not _runs(text, words).isdisjoint(_runs(source, words))
-
-
-def _runs(text: str, words: int) -> set[tuple[str, ...]]:
-    split: Sequence[str] = text.casefold().split()
-    return {tuple(split[i : i + words]) for i in range(len(split) - words + 1)}

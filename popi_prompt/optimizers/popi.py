@@ -5,12 +5,11 @@
 2. Demonstration sets are drawn from users whose best summary is clear; the proposer writes
    instructions.
 3. Optuna's TPE sampler picks combinations; each is scored on validation users, block by block,
-   and stopped once it is unlikely to beat the best (Wilcoxon signed-rank test on the same users).
+   and stopped once it is unlikely to beat the best one, compared on the same users.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,14 +28,18 @@ from popi_prompt.optimizers.statements import RewardTable, candidate_summaries
 from popi_prompt.prompts import CONDITIONINGS, UNTUNED_CONDITIONING, VIEWS, Conditioning
 from popi_prompt.schema import User
 
-_SCREENING_USERS = 8
-_TRAINING_USERS = 26
+_SCREENING_USERS = (6, 10)
+_TRAINING_USERS = 20
 _VALIDATION_USERS = 24
 _BLOCK = 8
-_SHORTLIST = 6
+_SCREENED = 6
+_SHORTLIST = 4
+_PROBING_USERS = 4
+_PROBED = 2
 _CONDITIONINGS = 2
-_SETS = 8
-_PROPOSALS = 3
+_SETS = 4
+_PROPOSALS = 2
+_HOPELESS = 1.0  # standard errors below the best on the same users
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class _Space:
         """The combination that a trial asks for."""
         instruction = trial.suggest_categorical("instruction", range(len(self.instructions)))
         examples = self.sets[trial.suggest_categorical("demonstrations", range(len(self.sets)))]
-        view = trial.suggest_categorical("view", VIEWS)
+        view = VIEWS[trial.suggest_categorical("view", range(len(VIEWS)))]
         conditioning = trial.suggest_categorical("conditioning", range(len(self.conditionings)))
         return Candidate(
             instruction=self.instructions[instruction],
@@ -76,29 +79,35 @@ class PopiOptimizer:
 def _build_space(task: Task) -> _Space:
     rng = np.random.default_rng(task.seed)
     users = [task.train[i] for i in rng.permutation(len(task.train))[:_TRAINING_USERS]]
-    few = users[:_SCREENING_USERS]
-    texts = candidate_summaries(task, few)
+    few, more = (users[:count] for count in _SCREENING_USERS)
     tables = {conditioning: RewardTable(task, conditioning) for conditioning in CONDITIONINGS}
     probe = tables[CONDITIONINGS[-1]]
-    probe.fill(few, texts, "screening summaries")
-    shortlist = probe.cover(few, texts, _SHORTLIST)
-    for conditioning, table in tables.items():
-        title = f"trying the conditioning {conditioning.place!r} {conditioning.wording!r}"
-        table.fill(few, shortlist[:_CONDITIONINGS], title)
-    ranked = sorted(
-        CONDITIONINGS,
-        key=lambda c: tables[c].best_of(few, shortlist[:_CONDITIONINGS]),
-        reverse=True,
-    )
+    texts = candidate_summaries(task, few)
+    probe.fill(few, texts, "scoring candidate summaries")
+    texts = probe.cover(few, texts, _SCREENED)
+    probe.fill(more, texts, "scoring the better half again")
+    texts = probe.cover(more, texts, _SHORTLIST)
+    ranked = _rank_conditionings(task, tables, few[:_PROBING_USERS], texts[:_PROBED])
     table = tables[ranked[0]]
-    table.fill(users, shortlist, "scoring the best summaries on more users")
-    ordered = table.cover(users, shortlist, len(shortlist))
-    sets = draw_sets(table, users, ordered, count=_SETS, rng=rng)
-    sets = tuple(drawn for drawn in sets if all(fits(drawn, v, task.door) for v in VIEWS))
+    table.fill(users, texts, "scoring the best on more users")
+    drawn = draw_sets(table, users, table.kinds_of_taste(users, texts), count=_SETS, rng=rng)
+    sets = tuple(each for each in drawn if all(fits(each, v, task.door) for v in VIEWS))
     none = DemonstrationSet(())
     instructions = propose(task, sets[0] if sets else none, _PROPOSALS)
-    best = [c for c in ranked[:_CONDITIONINGS] if c != UNTUNED_CONDITIONING]
+    best = (each for each in ranked[:_CONDITIONINGS] if each != UNTUNED_CONDITIONING)
     return _Space(instructions, (none, *sets), (UNTUNED_CONDITIONING, *best))
+
+
+def _rank_conditionings(
+    task: Task,
+    tables: dict[Conditioning, RewardTable],
+    users: Sequence[User],
+    texts: Sequence[str],
+) -> list[Conditioning]:
+    """Conditionings by what the texts reach under them, the best first."""
+    for table in tables.values():
+        table.fill(users, texts, "trying ways to put a summary to the generator")
+    return sorted(tables, key=lambda each: tables[each].best_of(users, texts), reverse=True)
 
 
 class _Search:
@@ -109,18 +118,14 @@ class _Search:
         self._users = [task.val[i] for i in order[:_VALIDATION_USERS]]
         self._best: Found | None = None
         self._rewards: dict[Candidate, float] = {}
+        self._standard: dict[str, float] = {}
         self._failures = 0
 
     def run(self) -> Found:
         """Run the trials, the untuned candidate first."""
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study = optuna.create_study(
-                direction="maximize",
-                sampler=optuna.samplers.TPESampler(seed=self._task.seed, n_startup_trials=6),
-                pruner=optuna.pruners.WilcoxonPruner(p_threshold=0.1, n_startup_steps=_BLOCK),
-            )
+        sampler = optuna.samplers.TPESampler(seed=self._task.seed, n_startup_trials=6)
+        study = optuna.create_study(direction="maximize", sampler=sampler)
         for first in self._openings():
             study.enqueue_trial(first)
         self._task.observer(PhaseStarted("searching", self._task.trials))
@@ -130,17 +135,31 @@ class _Search:
         return self._best
 
     def _openings(self) -> list[dict[str, object]]:
-        """The untuned program, then each view with the first demonstrations and best conditioning."""
-        untuned = {"instruction": 0, "demonstrations": 0, "view": "full", "conditioning": 0}
-        best = {"conditioning": min(1, len(self._space.conditionings) - 1)}
-        first = {"demonstrations": min(1, len(self._space.sets) - 1)}
-        return [untuned, *({**untuned, **best, **first, "view": view} for view in VIEWS)]
+        """The untuned program, then every set of demonstrations in the cheaper view.
+
+        Later trials are the sampler's.
+        """
+        untuned = {
+            "instruction": 0,
+            "demonstrations": 0,
+            "view": VIEWS.index("full"),
+            "conditioning": 0,
+        }
+        best = min(1, len(self._space.conditionings) - 1)
+        sets = range(1, len(self._space.sets))
+        return [
+            untuned,
+            *(
+                {**untuned, "demonstrations": i, "view": VIEWS.index("liked"), "conditioning": best}
+                for i in sets
+            ),
+        ]
 
     def _trial(self, trial: optuna.Trial) -> float:
         candidate = self._space.candidate(trial)
         try:
             if candidate not in self._rewards:
-                self._rewards[candidate] = self._score(candidate, trial)
+                self._rewards[candidate] = self._score(candidate)
         except optuna.TrialPruned:
             self._tell(trial, candidate, None)
             raise
@@ -148,27 +167,35 @@ class _Search:
         self._tell(trial, candidate, reward)
         return reward
 
-    def _score(self, candidate: Candidate, trial: optuna.Trial) -> float:
+    def _score(self, candidate: Candidate) -> float:
         """Mean reward over validation users. Raises `TrialPruned` where it cannot win."""
         results: list[Result] = []
         summarize = summarizer(candidate, self._task.door)
         metric = self._task.metric(candidate.conditioning)
         for start in range(0, len(self._users), _BLOCK):
-            block: Sequence[User] = self._users[start : start + _BLOCK]
-            results += evaluate(block, summarize, metric)
-            for step, result in enumerate(results[start:], start):
-                if isinstance(result, Outcome):
-                    trial.report(result.reward, step)
-            if self._best is not None and trial.should_prune():
+            results += evaluate(self._users[start : start + _BLOCK], summarize, metric)
+            if self._best is not None and self._hopeless(results):
                 raise optuna.TrialPruned
-        return self._mean(results)
+        mean = self._mean(results)
+        if self._best is None or mean > self._best.reward:
+            self._standard = _rewards(results)
+        return mean
+
+    def _hopeless(self, results: Sequence[Result]) -> bool:
+        """Whether the mean paired difference to the best is a standard error or more below 0."""
+        rewards = _rewards(results)
+        gaps = [rewards[user] - self._standard[user] for user in rewards if user in self._standard]
+        if len(gaps) < 2:
+            return False
+        error = np.std(gaps, ddof=1) / np.sqrt(len(gaps))
+        return bool(np.mean(gaps) + _HOPELESS * error < 0)
 
     def _mean(self, results: Sequence[Result]) -> float:
         """The mean, for a candidate that fails on no more users than the untuned one did.
 
         Otherwise it could win by failing where it is bad; it is pruned.
         """
-        rewards = [result.reward for result in results if isinstance(result, Outcome)]
+        rewards = list(_rewards(results).values())
         failures = [result for result in results if isinstance(result, Failure)]
         if self._best is None and not rewards:
             raise OptimizationError(f"no validation user could be scored; {failures[0].reason}")
@@ -184,6 +211,10 @@ class _Search:
             self._task.keep(candidate)
         best = self._best.reward if self._best is not None else float("-inf")
         self._task.observer(TrialFinished(trial.number, _described(trial), reward, best))
+
+
+def _rewards(results: Sequence[Result]) -> dict[str, float]:
+    return {each.user_id: each.reward for each in results if isinstance(each, Outcome)}
 
 
 def _described(trial: optuna.Trial) -> str:

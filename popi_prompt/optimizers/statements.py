@@ -12,6 +12,7 @@ from popi_prompt.errors import ModelError
 from popi_prompt.evaluation import in_parallel
 from popi_prompt.events import Advanced, PhaseStarted
 from popi_prompt.inference import SUMMARY_SAMPLING
+from popi_prompt.models.door import Role
 from popi_prompt.models.model import Sampling
 from popi_prompt.optimizers.optimizer import Task
 from popi_prompt.prompts import (
@@ -23,8 +24,10 @@ from popi_prompt.prompts import (
 )
 from popi_prompt.schema import User
 
-_SAMPLED_USERS = 4
+_SAMPLED_USERS = 2
 _LONGEST = 60
+_CLEARLY = 0.3
+_COPIED_WORDS = 4
 
 
 class RewardTable:
@@ -70,6 +73,18 @@ class RewardTable:
         finite = [value for value in best if np.isfinite(value)]
         return float(np.mean(finite)) if finite else -np.inf
 
+    def kinds_of_taste(self, users: Sequence[User], texts: Sequence[str]) -> tuple[str, ...]:
+        """The first texts of `cover`, as long as one more serves the users clearly better.
+
+        With noise, one more always looks a little better; it must gain a good part of what the
+        second one gained.
+        """
+        ordered = self.cover(users, texts, len(texts))
+        values = [self.best_of(users, ordered[:n]) for n in range(1, len(ordered) + 1)]
+        gains = np.diff(values)
+        enough = [n for n, gain in enumerate(gains, start=1) if gain < _CLEARLY * gains[0]]
+        return ordered[: enough[0]] if enough else ordered
+
     def cover(self, users: Sequence[User], texts: Sequence[str], count: int) -> tuple[str, ...]:
         """The few texts that together serve the users best, best first: greedy `best_of`."""
         chosen: list[str] = []
@@ -84,7 +99,8 @@ class RewardTable:
 def candidate_summaries(task: Task, users: Sequence[User]) -> tuple[str, ...]:
     """Texts that may serve some user: the bank, own samples and, if stronger, the proposer's.
 
-    A text sampled for one user is a candidate for all, so that users learn from each other.
+    A text sampled for one user is a candidate for all, so that users learn from each other; a text
+    that repeats the signals is no summary and is left out.
     """
     texts = [statement.text for statement in STATEMENTS]
     stronger = task.door.names["proposer"] != task.door.names["inference"]
@@ -94,16 +110,27 @@ def candidate_summaries(task: Task, users: Sequence[User]) -> tuple[str, ...]:
         signals = render_signals(user.signals)
         own = inference_messages(UNTUNED_CANDIDATE.instruction, (), signals)
         sampling = Sampling(SUMMARY_SAMPLING.max_tokens, temperature=0.7, seed=task.seed + i)
-        texts += _sampled(task, "inference", own, sampling)
+        found = _sampled(task, "inference", own, sampling)
         if stronger:
-            texts += _sampled(task, "proposer", summary_request(signals), SUMMARY_SAMPLING)
+            found += _sampled(task, "proposer", summary_request(signals), SUMMARY_SAMPLING)
+        texts += [text for text in found if not copies(text, signals, _COPIED_WORDS)]
     return tuple(dict.fromkeys(texts))
 
 
-def _sampled(task: Task, role: str, messages: Messages, sampling: Sampling) -> list[str]:
+def copies(text: str, source: str, words: int) -> bool:
+    """Whether `text` shares that many words in a row with `source`."""
+    return not _runs(text, words).isdisjoint(_runs(source, words))
+
+
+def _runs(text: str, words: int) -> set[tuple[str, ...]]:
+    split = text.casefold().split()
+    return {tuple(split[i : i + words]) for i in range(len(split) - words + 1)}
+
+
+def _sampled(task: Task, role: Role, messages: Messages, sampling: Sampling) -> list[str]:
     """One sampled summary, or none if the call failed or the text is no summary in length."""
     try:
-        answer = task.door.chat(role, messages, sampling)  # type: ignore[arg-type]
+        answer = task.door.chat(role, messages, sampling)
     except ModelError:
         return []
     finally:

@@ -1,0 +1,61 @@
+"""popi-prompt evaluate"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="evaluate", short_help="Measure a program on users it never saw.")
+@click.argument("program", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--generator", help="Measure with another generator.  [default: the program's]")
+@click.option("--scorer", type=click.Choice(["likelihood", "choice"]), help="[default: by route]")
+@click.option("--held-out", type=click.IntRange(1), help="Measure at most this many users.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def command(
+    program: Path,
+    data: Path,
+    generator: str | None,
+    scorer: str | None,
+    held_out: int | None,
+    as_json: bool,
+) -> None:
+    """Compare PROGRAM with no context, the untuned program and the true taste on users of DATA.
+
+    On the data it was compiled from, only the held-out part is measured.
+
+    \b
+    Example:
+      popi-prompt evaluate programs/tastes.json datasets/tastes.jsonl
+    """
+    from popi_prompt.dataset import load_users
+    from popi_prompt.program import load
+
+    loaded = load(program)
+    users = load_users(data, need_pairs=True)
+
+    from popi_prompt import workflow
+    from popi_prompt.cli.progress import Display
+    from popi_prompt.cli.render import print_json, print_report
+    from popi_prompt.models.door import Door
+    from popi_prompt.rewards import PopiReward
+    from popi_prompt.scorers import make_scorer
+
+    measured = workflow.held_out(loaded, users)[:held_out]
+    door = Door({**loaded.door.names, "generator": generator or loaded.models["generator"]})
+    with Display() as display:
+        report = workflow.compare(
+            loaded.candidate,
+            measured,
+            door,
+            make_scorer(scorer, door),
+            PopiReward(),
+            display,
+        )
+    if as_json:
+        print_json(report.as_record())
+    else:
+        part = "held-out users" if len(measured) < len(users) else "users"
+        print_report(report, f"{part} of {data}")

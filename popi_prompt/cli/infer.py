@@ -1,0 +1,68 @@
+"""popi-prompt infer"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command(name="infer", short_help="Write a summary for every user of a file.")
+@click.argument("program", type=click.Path(path_type=Path))
+@click.argument("users", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="JSONL file.  [default: stdout]"
+)
+@click.option("--json", "as_json", is_flag=True, help="With -o: print counts as JSON.")
+@click.pass_context
+def command(
+    ctx: click.Context, program: Path, users: Path, output: Path | None, as_json: bool
+) -> None:
+    """Infer a summary for each user of USERS, a JSONL file; pairs are not needed and not looked at.
+
+    Each line of the output is {"user_id": ..., "summary": ..., "tokens": ...}. Edit the text as you
+    like: `respond --summaries FILE --user ID` uses it. Exit code 1 if a user failed.
+
+    \b
+    Example:
+      popi-prompt infer programs/tastes.json datasets/tastes.jsonl -o summaries.jsonl
+    """
+    from popi_prompt.dataset import load_users, write_jsonl
+    from popi_prompt.files import check_writable
+    from popi_prompt.program import load
+
+    if output is not None:
+        check_writable(output)
+    loaded = load(program)
+    people = load_users(users)
+
+    from popi_prompt.cli.progress import Display
+    from popi_prompt.evaluation import Failure
+    from popi_prompt.workflow import infer_all
+
+    with Display() as display:
+        summaries, failures = infer_all(loaded, people, display)
+    records = [
+        {"user_id": each.user_id, "summary": each.text, "tokens": each.tokens} for each in summaries
+    ]
+    if output is None:
+        for record in records:
+            click.echo(json.dumps(record, ensure_ascii=False))
+    else:
+        write_jsonl(output, records)
+        _say(records, failures, output, as_json)
+    failure: Failure
+    for failure in failures:
+        click.echo(f"Failed: {failure.reason}", err=True)
+    if failures:
+        ctx.exit(1)
+
+
+def _say(records: list[dict[str, object]], failures: object, output: Path, as_json: bool) -> None:
+    assert isinstance(failures, tuple)
+    if as_json:
+        counts = {"output": str(output), "summaries": len(records), "failures": len(failures)}
+        click.echo(json.dumps(counts))
+    else:
+        click.echo(f"Wrote {len(records)} summaries to {output}")

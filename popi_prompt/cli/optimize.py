@@ -1,0 +1,132 @@
+"""popi-prompt optimize"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+DEFAULT_MODEL = "local/smollm2-135m"
+
+
+@click.command(name="optimize", short_help="Compile a program from a file of users.")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Program.")
+@click.option("--generator", default=DEFAULT_MODEL, show_default=True, help="Frozen; answers.")
+@click.option("--inference-model", default=DEFAULT_MODEL, show_default=True, help="Summarizes.")
+@click.option("--proposer", help="Writes instructions.  [default: the inference model]")
+@click.option("--scorer", type=click.Choice(["likelihood", "choice"]), help="[default: by route]")
+@click.option("--trials", default=10, show_default=True, type=click.IntRange(1), help="Searched.")
+@click.option("--max-users", type=click.IntRange(3), help="Use at most this many users.")
+@click.option("--held-out", type=click.IntRange(1), help="Report on at most this many users.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all draws.")
+@click.option("--beta", default=0.01, show_default=True, type=float, help="Of the POPI reward.")
+@click.option("--token-budget", default=40, show_default=True, type=click.IntRange(0))
+@click.option("--token-penalty", default=0.0, show_default=True, type=float, help="Per token over.")
+@click.option("--untuned", is_flag=True, help="Write the untuned program; optimize nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def command(
+    data: Path,
+    output: Path,
+    generator: str,
+    inference_model: str,
+    proposer: str | None,
+    scorer: str | None,
+    trials: int,
+    max_users: int | None,
+    held_out: int | None,
+    seed: int,
+    beta: float,
+    token_budget: int,
+    token_penalty: float,
+    untuned: bool,
+    as_json: bool,
+) -> None:
+    """Compile a program from DATA, a JSONL file of users.
+
+    Users are split into three parts without common users or prompts: to learn from, to choose by,
+    and held out for the report. Ctrl-C keeps the best program so far beside OUTPUT.
+
+    \b
+    Example:
+      popi-prompt optimize datasets/tastes.jsonl -o tastes.json
+    """
+    from popi_prompt.dataset import load_users
+    from popi_prompt.errors import UsageError
+    from popi_prompt.files import check_writable
+
+    check_writable(output)
+    if not beta > 0:
+        raise UsageError(f"--beta is {beta:g}; it must be above 0")
+    if token_penalty < 0:
+        raise UsageError(f"--token-penalty is {token_penalty:g}; it must not be below 0")
+    users = load_users(data, need_pairs=True)
+
+    from popi_prompt import workflow
+    from popi_prompt.rewards import PopiReward
+
+    settings = workflow.Settings(
+        generator=generator,
+        inference_model=inference_model,
+        proposer=proposer,
+        scorer=scorer,
+        reward=PopiReward(beta, token_budget, token_penalty),
+        trials=trials,
+        max_users=max_users,
+        held_out=held_out,
+        seed=seed,
+    )
+    if untuned:
+        _write_untuned(workflow.untuned(settings, users), output, as_json)
+        return
+    from popi_prompt.cli.progress import Display
+
+    with Display() as display:
+        try:
+            done = workflow.optimize(users, settings, observer=display)
+        except KeyboardInterrupt:
+            _keep_best(display, output)
+            raise
+    done.program.save(output)
+    _print(done, data, output, as_json)
+
+
+def _write_untuned(program: object, output: Path, as_json: bool) -> None:
+    from popi_prompt.cli.render import print_json
+    from popi_prompt.program import Program
+
+    assert isinstance(program, Program)
+    program.save(output)
+    if as_json:
+        print_json({"program": str(output)})
+    else:
+        click.echo(f"Wrote the untuned program to {output}")
+
+
+def _keep_best(display: object, output: Path) -> None:
+    from popi_prompt.cli.progress import Display
+
+    assert isinstance(display, Display)
+    if display.best is not None:
+        kept = output.with_name(f"{output.stem}.partial{output.suffix or '.json'}")
+        display.best.save(kept)
+        click.echo(
+            f"Kept the best program so far, not yet compared on held-out users: {kept}", err=True
+        )
+
+
+def _print(done: object, data: Path, output: Path, as_json: bool) -> None:
+    from popi_prompt.cli.render import print_json, print_report
+    from popi_prompt.workflow import Optimized
+
+    assert isinstance(done, Optimized)
+    if as_json:
+        print_json({"program": str(output), **done.report.as_record()})
+        return
+    print_report(done.report, "held-out users, not seen while optimizing")
+    click.echo(f"Wrote {output}. It holds {done.program.holds}.")
+    user = done.split.test[0].user_id
+    click.echo(
+        f"Next, see what it changes:\n  popi-prompt respond {output} --user-file {data} "
+        f'--user {user} --compare "Why is the sky blue?"'
+    )

@@ -1,0 +1,94 @@
+"""Fakes for tests, yours and ours: a model that costs nothing and always says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from popi_prompt.errors import ModelError
+from popi_prompt.models.door import ROLES, Door
+from popi_prompt.models.model import Answer, Sampling
+from popi_prompt.prompts import Messages
+
+Reply = Callable[[Messages, Sampling], str]
+
+
+class FakeModel:
+    """A model whose answers are a function; satisfies `Model` and `ScoringModel`.
+
+    A response's log-probability is -1 for every word of it that the messages do not hold, and
+    -0.1 for every word they do: a context that speaks like the response makes it likelier.
+    `calls` lists what was asked, for assertions. `fails` may raise for messages it dislikes.
+    """
+
+    concurrency = 1
+
+    def __init__(
+        self,
+        reply: Reply | str = "Be brief.",
+        *,
+        name: str = "fake",
+        fails: Callable[[Messages], ModelError | None] = lambda messages: None,
+    ):
+        self.name = name
+        self.calls: list[tuple[str, Messages]] = []
+        self._reply = reply
+        self._fails = fails
+
+    def chat(self, messages: Messages, sampling: Sampling) -> Answer:
+        """The reply, counted in words."""
+        self._note("chat", messages)
+        text = self._reply if isinstance(self._reply, str) else self._reply(messages, sampling)
+        return Answer(
+            text, "stop", sum(len(m.content.split()) for m in messages), len(text.split())
+        )
+
+    def logprobs(self, messages: Messages, responses: Sequence[str]) -> tuple[float, ...]:
+        """By words shared with the messages."""
+        self._note("logprobs", messages)
+        known = {word for message in messages for word in _words(message.content)}
+        return tuple(
+            sum(-0.1 if word in known else -1.0 for word in _words(response))
+            for response in responses
+        )
+
+    def option_odds(self, messages: Messages, options: Sequence[str]) -> tuple[float, ...]:
+        """All options are equally likely."""
+        self._note("odds", messages)
+        return tuple(1 / len(options) for _ in options)
+
+    def count_tokens(self, text: str) -> int:
+        """Words."""
+        return len(text.split())
+
+    def _note(self, what: str, messages: Messages) -> None:
+        self.calls.append((what, messages))
+        error = self._fails(messages)
+        if error is not None:
+            raise error
+
+
+class FakeChatModel:
+    """A `FakeModel` behind a route that gives no log-probabilities of given answers."""
+
+    concurrency = 1
+
+    def __init__(self, model: FakeModel | None = None):
+        self._model = model or FakeModel()
+        self.name = self._model.name
+        self.chat = self._model.chat
+        self.option_odds = self._model.option_odds
+        self.count_tokens = self._model.count_tokens
+
+
+def fake_door(models: Mapping[str, FakeModel | FakeChatModel] | None = None) -> Door:
+    """A door whose roles are fakes; roles that are not named share one."""
+    shared = FakeModel()
+    by_role: dict[str, FakeModel | FakeChatModel] = {
+        role: (models or {}).get(role, shared) for role in ROLES
+    }
+    named = {f"fake/{role}": model for role, model in by_role.items()}
+    return Door({role: f"fake/{role}" for role in ROLES}, open_model=named.__getitem__)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip(".,;:!?\"'()").casefold() for word in text.split()]

@@ -1,0 +1,350 @@
+"""The main job on fakes: it finishes, repeats itself, and never does worse than untuned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
+from popi_prompt.dataset import fingerprint
+from popi_prompt.errors import BadResponse, ModelError, OptimizationError, UsageError
+from popi_prompt.evaluation import Failure, Outcome
+from popi_prompt.events import Event, Improved, TrialFinished
+from popi_prompt.models.door import Door
+from popi_prompt.models.model import Sampling
+from popi_prompt.optimizers import PopiOptimizer, Task
+from popi_prompt.optimizers.optimizer import Found
+from popi_prompt.program import Program, load
+from popi_prompt.prompts import Messages
+from popi_prompt.report import COMPILED, GOLD, MARGIN, NO_CONTEXT, UNTUNED
+from popi_prompt.schema import Pair, Preference, User
+from popi_prompt.testing import FakeChatModel, FakeModel, fake_door
+from popi_prompt.workflow import (
+    Optimized,
+    Settings,
+    compare,
+    held_out,
+    infer_all,
+    optimize,
+    sample,
+    untuned,
+)
+
+PLAIN = "use simple everyday words that a young child can easily understand"
+EXPERT = "use the precise technical terms that only an expert in the field understands"
+Fails = Callable[[Messages], ModelError | None]
+
+
+def people(count: int = 24) -> tuple[User, ...]:
+    """Users of two opposite tastes, each with prompts of their own."""
+    users = []
+    for i in range(count):
+        chosen, rejected = (PLAIN, EXPERT) if i % 2 else (EXPERT, PLAIN)
+        users.append(
+            User(
+                f"u{i:02d}",
+                (Preference(f"signal {i}", f"{chosen} {i}", f"{rejected} {i}"),),
+                tuple(Pair(f"pair {i} {k}", f"{chosen} {k}", f"{rejected} {k}") for k in range(2)),
+                gold=chosen,
+                group="plain" if i % 2 else "expert",
+            )
+        )
+    return tuple(users)
+
+
+def by_the_nearest_demonstration(messages: Messages, sampling: Sampling) -> str:
+    """The summary of the demonstration that shares most words with the signals."""
+    if messages[0].role != "system" or len(messages) < 4:
+        return "nothing to say"
+    known = set(messages[-1].content.split())
+    shown = [
+        (len(known & set(signals.content.split())), -i, summary.content)
+        for i, (signals, summary) in enumerate(zip(messages[1:-1:2], messages[2::2], strict=False))
+    ]
+    return max(shown)[2]
+
+
+def never(messages: Messages) -> ModelError | None:
+    return None
+
+
+def fakes(fails: Fails = never, *, deaf: bool = False) -> Door:
+    """A generator that is moved by shared words, an inference model that learns from examples."""
+    generator = FakeModel(name="fake/generator", fails=fails)
+    if deaf:
+        generator.logprobs = lambda messages, responses: (-1.0,) * len(responses)  # type: ignore[method-assign]
+    inference = FakeModel(by_the_nearest_demonstration, name="fake/inference", fails=fails)
+    proposer = FakeModel("Say how to answer.", name="fake/proposer")
+    return fake_door({"generator": generator, "inference": inference, "proposer": proposer})
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Door], None]:
+    """Make every `Settings` open this door."""
+    return lambda door: monkeypatch.setattr(Settings, "door", lambda self: door)
+
+
+SETTINGS = Settings(trials=6, seed=1)
+
+
+def test_two_opposite_tastes_are_told_apart(use: Callable[[Door], None]) -> None:
+    use(fakes())
+    seen: list[Event] = []
+    done = optimize(people(), SETTINGS, observer=seen.append)
+    kept = [event.program for event in seen if isinstance(event, Improved)]
+    assert kept[0].candidate == UNTUNED_CANDIDATE
+    assert kept[-1].candidate == done.program.candidate
+    assert sum(isinstance(event, TrialFinished) for event in seen) == SETTINGS.trials
+    assert done.program.candidate.demonstrations
+    compiled = done.report.row(COMPILED)
+    assert compiled is not None
+    assert len({outcome.summary for outcome in compiled.outcomes}) >= 2
+    gain = done.report.gain()
+    assert gain is not None
+    assert gain.low > 0
+    before, after = done.program.origin.scores_before, done.program.origin.scores_after
+    assert before is not None
+    assert after is not None
+    assert after.reward_accuracy == 1
+    assert after.margin > before.margin
+
+
+def test_the_report_has_all_rows_on_the_same_users(use: Callable[[Door], None]) -> None:
+    use(fakes())
+    done = optimize(people(), SETTINGS)
+    assert [row.name for row in done.report.rows] == [NO_CONTEXT, UNTUNED, COMPILED, GOLD]
+    names = [user.user_id for user in done.split.test]
+    for row in done.report.rows:
+        assert [result.user_id for result in row.results] == names
+
+
+def test_gold_is_left_out_where_a_user_has_none(use: Callable[[Door], None]) -> None:
+    use(fakes())
+    users = tuple(User(u.user_id, u.signals, u.pairs) for u in people())
+    assert optimize(users, SETTINGS).report.row(GOLD) is None
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_same_seed_gives_the_same_bytes(
+    use: Callable[[Door], None], tmp_path: Path, seed: int
+) -> None:
+    paths = [tmp_path / "one.json", tmp_path / "two.json"]
+    for path in paths:
+        use(fakes())
+        optimize(people(), Settings(trials=5, seed=seed)).program.save(path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert load(paths[0]).origin.seed == seed
+
+
+def test_the_number_of_threads_changes_nothing(use: Callable[[Door], None]) -> None:
+    records = []
+    for concurrency in (1, 4):
+        door = fakes()
+        for role in door.names:
+            door.model(role).concurrency = concurrency
+        use(door)
+        records.append(optimize(people(), SETTINGS).program.as_record())
+    assert records[0] == records[1]
+
+
+def test_the_program_says_where_it_is_from(use: Callable[[Door], None]) -> None:
+    use(fakes())
+    origin = optimize(people(), Settings(trials=2, seed=5)).program.origin
+    assert (origin.seed, origin.trials, origin.users) == (5, 2, 24)
+    assert origin.dataset == fingerprint(people())
+    assert origin.scorer == "likelihood"
+    assert {"popi-prompt", "dspy", "optuna"} <= origin.versions.keys()
+
+
+@pytest.mark.parametrize("most", [None, 18])
+def test_held_out_is_the_test_part_of_the_own_data(
+    use: Callable[[Door], None], most: int | None
+) -> None:
+    use(fakes())
+    done = optimize(people(), Settings(trials=1, seed=3, max_users=most))
+    assert done.program.origin.users == (most or 24)
+    assert held_out(done.program, people()) == done.split.test
+
+
+def test_held_out_is_everyone_with_pairs_of_other_data(use: Callable[[Door], None]) -> None:
+    use(fakes())
+    program = optimize(people(), Settings(trials=1)).program
+    others = tuple(User(f"other {u.user_id}", u.signals, u.pairs) for u in people(8))
+    assert held_out(program, (*others, User("no pairs", ()))) == others
+
+
+def test_own_users_in_another_order_are_not_all_held_out(use: Callable[[Door], None]) -> None:
+    use(fakes())
+    done = optimize(people(), Settings(trials=1))
+    found = {user.user_id for user in held_out(done.program, people()[::-1])}
+    assert found.isdisjoint(user.user_id for user in (*done.split.train, *done.split.val))
+
+
+def test_no_reward_to_gain_keeps_the_untuned_program(use: Callable[[Door], None]) -> None:
+    use(fakes(deaf=True))
+    done = optimize(people(), SETTINGS)
+    assert done.program.candidate == UNTUNED_CANDIDATE
+    assert done.report.row(COMPILED) is None
+    assert done.report.gain() is None
+    assert done.program.origin.scores_before is not None
+    assert done.program.origin.scores_before == done.program.origin.scores_after
+
+
+def failing_on(text: str) -> Fails:
+    def fails(messages: Messages) -> ModelError | None:
+        found = any(text in message.content for message in messages)
+        return BadResponse("nothing usable") if found else None
+
+    return fails
+
+
+def test_a_user_that_always_fails_is_reported_and_changes_no_one_else(
+    use: Callable[[Door], None],
+) -> None:
+    use(fakes())
+    whole = optimize(people(), SETTINGS)
+    broken = whole.split.test[1]
+    use(fakes(failing_on(broken.pairs[0].prompt)))
+    some = optimize(people(), SETTINGS)
+    assert some.program.candidate == whole.program.candidate
+    for row, before in zip(some.report.rows, whole.report.rows, strict=True):
+        assert [failure.user_id for failure in row.failures] == [broken.user_id]
+        assert repr(broken.user_id) in row.failures[0].reason
+        others = tuple(o for o in before.outcomes if o.user_id != broken.user_id)
+        assert row.outcomes == others
+    after = some.program.origin.scores_after
+    assert after is not None
+    assert after.users == len(whole.split.test) - 1
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_a_user_that_fails_while_searching_does_not_stop_it(
+    use: Callable[[Door], None], part: str
+) -> None:
+    use(fakes())
+    split = optimize(people(), Settings(trials=1, seed=1)).split
+    broken: User = getattr(split, part)[0]
+    number = broken.user_id[1:].lstrip("0") or "0"
+    use(fakes(failing_on(f"pair {number} ")))
+    done = optimize(people(), SETTINGS)
+    assert done.report.row(COMPILED) is not None
+    assert not any(row.failures for row in done.report.rows)
+
+
+def test_nothing_that_can_be_scored_is_an_error_with_the_reason(
+    use: Callable[[Door], None],
+) -> None:
+    use(fakes(lambda messages: BadResponse("the key is refused")))
+    with pytest.raises(OptimizationError, match="the key is refused"):
+        optimize(people(), SETTINGS)
+
+
+def test_too_few_users_are_an_error(use: Callable[[Door], None]) -> None:
+    use(fakes())
+    with pytest.raises(OptimizationError, match="too few"):
+        optimize(people(2), SETTINGS)
+
+
+def test_a_chat_only_generator_is_scored_by_choice(use: Callable[[Door], None]) -> None:
+    use(fake_door({"generator": FakeChatModel()}))
+    done = optimize(people(), Settings(trials=2))
+    assert done.program.origin.scorer == "choice"
+    assert done.report.prefers_label == "choice accuracy"
+    with pytest.raises(UsageError, match="--scorer choice"):
+        optimize(people(), Settings(trials=2, scorer="likelihood"))
+
+
+def test_a_model_that_cannot_be_opened_stops_at_once(use: Callable[[Door], None]) -> None:
+    def refuse(name: str) -> FakeModel:
+        raise BadResponse("cannot be opened")
+
+    names = Settings().door().names
+    use(Door(names, open_model=refuse))  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="cannot be opened"):
+        optimize(people(), SETTINGS)
+
+
+def test_another_optimizer_can_be_used(use: Callable[[Door], None]) -> None:
+    use(fakes())
+    given: list[Task] = []
+    candidate = Candidate("Look closely.")
+
+    class Fixed:
+        name = "fixed"
+
+        def run(self, task: Task) -> Found:
+            given.append(task)
+            return Found(candidate, 0.0, 1)
+
+    done = optimize(people(), SETTINGS, optimizer=Fixed())
+    assert done.program.candidate == candidate
+    task = given[0]
+    test_users = {user.user_id for user in done.split.test}
+    assert test_users.isdisjoint(user.user_id for user in (*task.train, *task.val))
+    assert PopiOptimizer.name == "popi"
+
+
+def test_the_untuned_program_needs_no_search(use: Callable[[Door], None]) -> None:
+    use(fakes())
+    program = untuned(Settings(seed=4), people())
+    assert program.candidate == UNTUNED_CANDIDATE
+    assert (program.origin.trials, program.origin.scores_after) == (0, None)
+
+
+def test_sampling_keeps_order_and_is_drawn_by_the_seed() -> None:
+    users = people()
+    assert sample(users, None, 0) == sample(users, 24, 0) == sample(users, 99, 0) == users
+    drawn = sample(users, 10, 0)
+    assert len(drawn) == 10
+    assert list(drawn) == sorted(drawn, key=users.index)
+    assert drawn == sample(users, 10, 0)
+    assert drawn != sample(users, 10, 1)
+
+
+def optimized(use: Callable[[Door], None]) -> tuple[Optimized, Door]:
+    door = fakes()
+    use(door)
+    return optimize(people(), SETTINGS), door
+
+
+def test_comparing_again_gives_the_same_report(use: Callable[[Door], None]) -> None:
+    done, door = optimized(use)
+    from popi_prompt.rewards import PopiReward
+    from popi_prompt.scorers import make_scorer
+
+    again = compare(
+        done.program.candidate,
+        held_out(done.program, people()),
+        door,
+        make_scorer(None, door),
+        PopiReward(),
+    )
+    assert again == done.report
+    gold = again.row(GOLD)
+    assert gold is not None
+    assert gold.mean(MARGIN).mean > 0
+
+
+def test_infer_all_keeps_the_order_and_sets_failures_apart(
+    monkeypatch: pytest.MonkeyPatch, use: Callable[[Door], None]
+) -> None:
+    done, _ = optimized(use)
+    door = fakes(failing_on("signal 3\n"))
+    program = Program(done.program.candidate, done.program.models, done.program.origin)
+    monkeypatch.setattr(Program, "door", door)
+    summaries, failures = infer_all(program, people(6))
+    assert [each.user_id for each in summaries] == ["u00", "u01", "u02", "u04", "u05"]
+    assert all(each.tokens > 0 and each.text for each in summaries)
+    assert [type(each) for each in failures] == [Failure]
+    assert failures[0].user_id == "u03"
+
+
+def test_outcomes_hold_the_summary_they_were_scored_under(use: Callable[[Door], None]) -> None:
+    done, _ = optimized(use)
+    gold = done.report.row(GOLD)
+    assert gold is not None
+    for user, outcome in zip(done.split.test, gold.results, strict=True):
+        assert isinstance(outcome, Outcome)
+        assert outcome.summary == user.gold
