@@ -18,25 +18,56 @@ class Statement:
     text: str
 
 
+def _dimension(name: str, *poles: tuple[str, str]) -> tuple[Statement, ...]:
+    return tuple(Statement(name, pole, text) for pole, text in poles)
+
+
 STATEMENTS = (
-    Statement("reading level", "plain", "Use simple, everyday words that a young child can easily understand."),
-    Statement("reading level", "expert", "Use the precise technical terms that only an expert in the field understands."),
-    Statement("reading level", "plain", "Write for a child in elementary school: short words and nothing difficult."),
-    Statement("reading level", "expert", "Write for a PhD researcher in the field: dense, academic and exact."),
-    Statement("tone", "friendly", "Be warm, friendly and encouraging."),
-    Statement("tone", "neutral", "Be neutral, sober and matter-of-fact."),
-    Statement("length", "short", "Answer as briefly as possible, in one short sentence."),
-    Statement("length", "long", "Answer at length, with several full paragraphs."),
-    Statement("detail", "essentials", "Give only the main point and leave out the details."),
-    Statement("detail", "thorough", "Give many concrete details, numbers and examples."),
-    Statement("structure", "list", "Structure the answer as a list of clear steps or points."),
-    Statement("structure", "prose", "Write flowing prose without lists or headings."),
-    Statement("formality", "formal", "Use formal, polished and professional language."),
-    Statement("formality", "casual", "Use casual, relaxed language, as among friends."),
-    Statement("directness", "direct", "Be blunt and direct; say clearly what to do."),
-    Statement("directness", "careful", "Be careful and diplomatic; weigh several sides."),
-    Statement("humour", "playful", "Be playful and funny, with jokes and wordplay."),
-    Statement("humour", "serious", "Be serious; no jokes and no play with words."),
-    Statement("imagery", "vivid", "Use vivid images, stories and poetic language."),
-    Statement("imagery", "literal", "Use plain, literal language without metaphors."),
-)  # fmt: skip
+    *_dimension(
+        "reading level",
+        ("plain", "Use simple, everyday words that a young child can easily understand."),
+        ("plain", "Write for a child in elementary school: short words and nothing difficult."),
+        ("expert", "Use the precise technical terms that only an expert in the field understands."),
+        ("expert", "Write for a PhD researcher in the field: dense, academic and exact."),
+    ),
+    *_dimension(
+        "tone",
+        ("friendly", "Be warm, friendly and encouraging."),
+        ("neutral", "Be neutral, sober and matter-of-fact."),
+    ),
+    *_dimension(
+        "length",
+        ("short", "Answer as briefly as possible, in one short sentence."),
+        ("long", "Answer at length, with several full paragraphs."),
+    ),
+    *_dimension(
+        "detail",
+        ("essentials", "Give only the main point and leave out the details."),
+        ("thorough", "Give many concrete details, numbers and examples."),
+    ),
+    *_dimension(
+        "structure",
+        ("list", "Structure the answer as a list of clear steps or points."),
+        ("prose", "Write flowing prose without lists or headings."),
+    ),
+    *_dimension(
+        "formality",
+        ("formal", "Use formal, polished and professional language."),
+        ("casual", "Use casual, relaxed language, as among friends."),
+    ),
+    *_dimension(
+        "directness",
+        ("direct", "Be blunt and direct; say clearly what to do."),
+        ("careful", "Be careful and diplomatic; weigh several sides."),
+    ),
+    *_dimension(
+        "humour",
+        ("playful", "Be playful and funny, with jokes and wordplay."),
+        ("serious", "Be serious; no jokes and no play with words."),
+    ),
+    *_dimension(
+        "imagery",
+        ("vivid", "Use vivid images, stories and poetic language."),
+        ("literal", "Use plain, literal language without metaphors."),
+    ),
+)

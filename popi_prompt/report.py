@@ -88,7 +88,7 @@ def bootstrap(values: Sequence[float]) -> Interval:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Rows on the same users, and what the last of the paper's questions asks: compiled - untuned."""
+    """Rows on the same users."""
 
     rows: tuple[Row, ...]
     scorer: str

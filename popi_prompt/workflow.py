@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 
 import numpy as np
@@ -41,7 +41,7 @@ class Settings:
     inference_model: str = DEFAULT_MODEL
     proposer: str | None = None
     scorer: str | None = None
-    reward: PopiReward = PopiReward()
+    reward: PopiReward = field(default_factory=PopiReward)
     trials: int = 10
     max_users: int | None = None
     held_out: int | None = None

