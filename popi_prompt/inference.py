@@ -22,10 +22,16 @@ from popi_prompt.schema import Signal, User
 SUMMARY_SAMPLING = Sampling(max_tokens=96)
 
 
+_DESCRIPTIONS: dict[View, str] = {
+    "full": "what is known about the person",
+    "liked": "texts that the person chose, wrote or rated well",
+}
+
+
 class InferPreferences(dspy.Signature):  # type: ignore[misc]
     """Signals of a person to a summary of how they want to be answered."""
 
-    signals: str = dspy.InputField(desc="what is known about the person")
+    signals: str = dspy.InputField(desc=_DESCRIPTIONS["full"])
     summary: str = dspy.OutputField(desc="how the person wants to be answered")
 
 
@@ -63,11 +69,19 @@ class PreferenceInference(dspy.Module):  # type: ignore[misc]
         view: View = "full",
     ):
         super().__init__()
-        self.view: View = view
-        self.infer = dspy.Predict(InferPreferences.with_instructions(instruction))
+        signature = InferPreferences.with_instructions(instruction)
+        self.infer = dspy.Predict(
+            signature.with_updated_fields("signals", desc=_DESCRIPTIONS[view])
+        )
         self.infer.demos = [
             {"signals": demo.signals, "summary": demo.summary} for demo in demonstrations
         ]
+
+    @property
+    def view(self) -> View:
+        """Kept as the description of the input field, so every DSPy state carries it."""
+        extra = self.infer.signature.input_fields["signals"].json_schema_extra
+        return "liked" if extra.get("desc") == _DESCRIPTIONS["liked"] else "full"
 
     def forward(self, signals: str | Sequence[Signal | Mapping[str, Any]]) -> dspy.Prediction:
         """Infer one user's summary."""
@@ -78,16 +92,6 @@ class PreferenceInference(dspy.Module):  # type: ignore[misc]
     def render(self, signals: Sequence[Signal | Mapping[str, Any]]) -> str:
         """The text the model is shown for these signals."""
         return render_signals(parse_signals(signals), self.view)
-
-    def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
-        """DSPy's state, and the view."""
-        return {**super().dump_state(json_mode=json_mode), "view": self.view}
-
-    def load_state(self, state: dict[str, Any], **kwargs: Any) -> None:
-        """Load what `dump_state` gave."""
-        predictors = {key: value for key, value in state.items() if key != "view"}
-        super().load_state(predictors, **kwargs)
-        self.view = state.get("view", "full")
 
 
 def compile_module(candidate: Candidate) -> PreferenceInference:

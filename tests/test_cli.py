@@ -346,7 +346,10 @@ def lines(changes: Mapping[int, Any]) -> Callable[[Path], None]:
 
 
 def raw(content: bytes) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes(content) and None
+    def write(path: Path) -> None:
+        path.write_bytes(content)
+
+    return write
 
 
 GOOD = json.dumps(user(1)).encode() + b"\n"

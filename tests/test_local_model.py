@@ -24,7 +24,7 @@ from popi_prompt.schema import Persona, User
 llama_cpp = pytest.importorskip("llama_cpp")
 
 NAME = "local/smollm2-135m"
-SHORT = Sampling(max_tokens=16)
+SHORT = Sampling(max_tokens=8)
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 
 
@@ -70,8 +70,8 @@ def test_greedy_answers_are_the_same_from_four_threads_at_once(model: LocalModel
     questions = [RAIN, SKY, asking("Name a fruit."), asking("What is rain made of?")]
     alone = [model.chat(each, SHORT) for each in questions]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda each: model.chat(each, SHORT), questions * 3))
-    assert together == alone * 3
+        together = list(pool.map(lambda each: model.chat(each, SHORT), questions * 2))
+    assert together == alone * 2
 
 
 def test_scores_are_the_same_bits_alone_and_beside_others(model: LocalModel) -> None:
@@ -204,7 +204,7 @@ def test_litellm_answers_with_the_embedded_model(model: LocalModel) -> None:
     request: dict[str, Any] = {
         "model": NAME,
         "messages": [{"role": "user", "content": "What is rain?"}],
-        "max_tokens": 16,
+        "max_tokens": 8,
         "temperature": 0,
     }
     response = litellm.completion(**request)
@@ -228,7 +228,7 @@ def test_litellm_streams_asynchronously_too(model: LocalModel) -> None:
         stream = await litellm.acompletion(
             model=NAME,
             messages=[{"role": "user", "content": "What is rain?"}],
-            max_tokens=16,
+            max_tokens=8,
             temperature=0,
             stream=True,
         )

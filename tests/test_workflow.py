@@ -142,8 +142,8 @@ def test_the_number_of_threads_changes_nothing(use: Callable[[Door], None]) -> N
     records = []
     for concurrency in (1, 4):
         door = fakes()
-        for role in door.names:
-            door.model(role).concurrency = concurrency
+        door.model("generator").concurrency = concurrency
+        door.model("inference").concurrency = concurrency
         use(door)
         records.append(optimize(people(), SETTINGS).program.as_record())
     assert records[0] == records[1]
@@ -261,7 +261,7 @@ def test_a_model_that_cannot_be_opened_stops_at_once(use: Callable[[Door], None]
         raise BadResponse("cannot be opened")
 
     names = Settings().door().names
-    use(Door(names, open_model=refuse))  # type: ignore[arg-type]
+    use(Door(names, open_model=refuse))
     with pytest.raises(ModelError, match="cannot be opened"):
         optimize(people(), SETTINGS)
 

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import optuna
@@ -21,49 +20,13 @@ from popi_prompt.errors import OptimizationError
 from popi_prompt.evaluation import Failure, Outcome, Result, evaluate
 from popi_prompt.events import PhaseStarted, TrialFinished
 from popi_prompt.inference import summarizer
-from popi_prompt.optimizers.demonstrations import DemonstrationSet, draw_sets, fits
-from popi_prompt.optimizers.instructions import propose
 from popi_prompt.optimizers.optimizer import Found, Task
-from popi_prompt.optimizers.statements import RewardTable, candidate_summaries
-from popi_prompt.prompts import CONDITIONINGS, UNTUNED_CONDITIONING, VIEWS, Conditioning
-from popi_prompt.schema import User
+from popi_prompt.optimizers.space import Space, build_space
+from popi_prompt.prompts import VIEWS
 
-_SCREENING_USERS = (6, 10)
-_TRAINING_USERS = 20
-_VALIDATION_USERS = 24
+_VALIDATION_USERS = 16
 _BLOCK = 8
-_SCREENED = 6
-_SHORTLIST = 4
-_PROBING_USERS = 4
-_PROBED = 2
-_CONDITIONINGS = 2
-_DRAWN = 12
-_SETS = 4
-_REHEARSING_USERS = 8
-_PROPOSALS = 2
 _HOPELESS = 1.0  # standard errors below the best on the same users
-
-
-@dataclass(frozen=True, slots=True)
-class _Space:
-    """The choices of the search; index 0 of each is the untuned program's."""
-
-    instructions: tuple[str, ...]
-    sets: tuple[DemonstrationSet, ...]
-    conditionings: tuple[Conditioning, ...]
-
-    def candidate(self, trial: optuna.Trial) -> Candidate:
-        """The combination that a trial asks for."""
-        instruction = trial.suggest_categorical("instruction", range(len(self.instructions)))
-        examples = self.sets[trial.suggest_categorical("demonstrations", range(len(self.sets)))]
-        view = VIEWS[trial.suggest_categorical("view", range(len(VIEWS)))]
-        conditioning = trial.suggest_categorical("conditioning", range(len(self.conditionings)))
-        return Candidate(
-            instruction=self.instructions[instruction],
-            demonstrations=examples.rendered(view),
-            view=view,
-            conditioning=self.conditionings[conditioning],
-        )
 
 
 class PopiOptimizer:
@@ -74,73 +37,12 @@ class PopiOptimizer:
     def run(self, task: Task) -> Found:
         """See the module's docstring for the steps."""
         task.keep(UNTUNED_CANDIDATE)
-        space = _build_space(task)
+        space = build_space(task)
         return _Search(task, space).run()
 
 
-def _build_space(task: Task) -> _Space:
-    rng = np.random.default_rng(task.seed)
-    users = [task.train[i] for i in rng.permutation(len(task.train))[:_TRAINING_USERS]]
-    few, more = (users[:count] for count in _SCREENING_USERS)
-    tables = {conditioning: RewardTable(task, conditioning) for conditioning in CONDITIONINGS}
-    probe = tables[CONDITIONINGS[-1]]
-    texts = candidate_summaries(task, few)
-    probe.fill(few, texts, "scoring candidate summaries")
-    texts = probe.cover(few, texts, _SCREENED)
-    probe.fill(more, texts, "scoring the better half again")
-    texts = probe.cover(more, texts, _SHORTLIST)
-    ranked = _rank_conditionings(task, tables, few[:_PROBING_USERS], texts[:_PROBED])
-    table = tables[ranked[0]]
-    table.fill(users, texts, "scoring the best on more users")
-    rehearsing, shown = users[:_REHEARSING_USERS], users[_REHEARSING_USERS:]
-    drawn = draw_sets(table, shown, table.kinds_of_taste(users, texts), count=_DRAWN, rng=rng)
-    fitting = tuple(each for each in drawn if all(fits(each, v, task.door) for v in VIEWS))
-    sets = _rehearse(task, fitting, ranked[0], rehearsing)
-    none = DemonstrationSet(())
-    instructions = propose(task, sets[0] if sets else none, _PROPOSALS)
-    best = (each for each in ranked[:_CONDITIONINGS] if each != UNTUNED_CONDITIONING)
-    return _Space(instructions, (none, *sets), (UNTUNED_CONDITIONING, *best))
-
-
-def _rehearse(
-    task: Task,
-    sets: Sequence[DemonstrationSet],
-    conditioning: Conditioning,
-    users: Sequence[User],
-) -> tuple[DemonstrationSet, ...]:
-    """The sets that lead to the best summaries of training users who are in none of them.
-
-    The order of demonstrations alone can make a small model write the same summary for everybody,
-    so many are tried. What they lead to has mostly been scored before and costs no generator call.
-    """
-    metric = task.metric(conditioning)
-    means: list[float] = []
-    task.observer(PhaseStarted("rehearsing demonstrations", len(sets) * len(users)))
-    for each in sets:
-        candidate = Candidate(
-            demonstrations=each.rendered("liked"), view="liked", conditioning=conditioning
-        )
-        results = evaluate(users, summarizer(candidate, task.door), metric, task.observer)
-        rewards = list(_rewards(results).values())
-        means.append(float(np.mean(rewards)) if rewards else -np.inf)
-    best_first = np.argsort([-mean for mean in means], kind="stable")
-    return tuple(sets[i] for i in best_first[:_SETS])
-
-
-def _rank_conditionings(
-    task: Task,
-    tables: dict[Conditioning, RewardTable],
-    users: Sequence[User],
-    texts: Sequence[str],
-) -> list[Conditioning]:
-    """Conditionings by what the texts reach under them, the best first."""
-    for table in tables.values():
-        table.fill(users, texts, "trying ways to put a summary to the generator")
-    return sorted(tables, key=lambda each: tables[each].best_of(users, texts), reverse=True)
-
-
 class _Search:
-    def __init__(self, task: Task, space: _Space):
+    def __init__(self, task: Task, space: Space):
         self._task = task
         self._space = space
         order = np.random.default_rng(task.seed).permutation(len(task.val))
@@ -185,7 +87,12 @@ class _Search:
         ]
 
     def _trial(self, trial: optuna.Trial) -> float:
-        candidate = self._space.candidate(trial)
+        candidate = self._space.candidate(
+            {
+                name: trial.suggest_categorical(name, range(size))
+                for name, size in self._space.sizes.items()
+            }
+        )
         try:
             if candidate not in self._rewards:
                 self._rewards[candidate] = self._score(candidate)
@@ -247,4 +154,5 @@ def _rewards(results: Sequence[Result]) -> dict[str, float]:
 
 
 def _described(trial: optuna.Trial) -> str:
-    return ", ".join(f"{name} {value}" for name, value in trial.params.items())
+    shown = {**trial.params, "view": VIEWS[trial.params["view"]]}
+    return ", ".join(f"{name} {value}" for name, value in shown.items())
