@@ -239,6 +239,9 @@ def _origin(raw: dict[str, Any]) -> Origin:
     for key in ("scores_before", "scores_after"):
         if fields[key] is not None:
             fields[key] = Scores(**_fields(fields[key], f"'{key}'", _SCORES))
+    for package, version in fields["versions"].items():
+        if not isinstance(version, str):
+            raise ProgramError(f"has a version of {package!r} that is no text: {version!r:.60}")
     return Origin(**fields)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
+from operator import attrgetter
 
 import numpy as np
 
@@ -193,7 +194,8 @@ def compare(
 
 
 def sample(users: Sequence[User], count: int | None, seed: int) -> tuple[User, ...]:
-    """At most `count` of the users, drawn by the seed, in their order."""
+    """At most `count` of the users, drawn by the seed; the order of the file does not matter."""
+    users = sorted(users, key=attrgetter("user_id"))
     if count is None or count >= len(users):
         return tuple(users)
     picked = np.random.default_rng(seed).permutation(len(users))[:count]

@@ -275,13 +275,13 @@ def test_the_fingerprint_is_the_hash_of_canonical_json() -> None:
     assert found == f"sha256:{hashlib.sha256(line.encode()).hexdigest()}"
 
 
-def test_the_fingerprint_changes_with_content_and_order() -> None:
+def test_the_fingerprint_changes_with_content_and_not_with_order() -> None:
     one, two = user("one"), user("two")
     found = [
-        fingerprint(users)
-        for users in ([], [one], [two], [one, two], [two, one], [user("one", "a judge")])
+        fingerprint(users) for users in ([], [one], [two], [one, two], [user("one", "a judge")])
     ]
     assert len(set(found)) == len(found)
+    assert fingerprint([two, one]) == fingerprint([one, two])
 
 
 def test_equal_users_have_one_fingerprint_whether_ratings_are_whole_numbers_or_not() -> None:

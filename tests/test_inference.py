@@ -201,13 +201,6 @@ def test_the_exported_state_is_what_dspy_saves_and_loads(tmp_path: Path) -> None
     assert loaded.dump_state() == compile_module(CANDIDATE).dump_state()
 
 
-def test_a_state_without_a_view_is_shown_in_full() -> None:
-    state = {key: value for key, value in dspy_state(CANDIDATE).items() if key != "view"}
-    module = PreferenceInference(view="liked")
-    module.load_state(state)
-    assert module.view == "full"
-
-
 class Assistant(dspy.Module):  # type: ignore[misc]
     """Somebody else's program with our module inside."""
 

@@ -51,15 +51,17 @@ def command(
     Example:
       popi-prompt optimize datasets/tastes.jsonl -o tastes.json
     """
+    import math
+
     from popi_prompt.dataset import load_users
     from popi_prompt.errors import UsageError
     from popi_prompt.files import check_writable
 
     check_writable(output)
-    if not beta > 0:
-        raise UsageError(f"--beta is {beta:g}; it must be above 0")
-    if token_penalty < 0:
-        raise UsageError(f"--token-penalty is {token_penalty:g}; it must not be below 0")
+    if not 0 < beta < math.inf:
+        raise UsageError(f"--beta is {beta:g}; it must be a number above 0")
+    if not 0 <= token_penalty < math.inf:
+        raise UsageError(f"--token-penalty is {token_penalty:g}; it must be 0 or more")
     users = load_users(data, need_pairs=True)
 
     from popi_prompt import workflow

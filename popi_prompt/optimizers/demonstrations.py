@@ -74,9 +74,10 @@ def _by_summary(
     for i, user in enumerate(users):
         rewards = table.rewards(user, texts)
         order = np.argsort(rewards)[::-1]
+        if not np.all(np.isfinite(rewards)):
+            continue
         gap = rewards[order[0]] - rewards[order[1]] if len(order) > 1 else 0.0
-        if np.isfinite(gap):
-            gaps[texts[order[0]]].append((-gap, i))
+        gaps[texts[order[0]]].append((-gap, i))
     return {text: [users[i] for _, i in sorted(found)] for text, found in gaps.items()}
 
 

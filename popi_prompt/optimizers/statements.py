@@ -8,7 +8,7 @@ import numpy as np
 
 from popi_prompt.bank import STATEMENTS
 from popi_prompt.candidate import UNTUNED_CANDIDATE
-from popi_prompt.errors import ModelError
+from popi_prompt.errors import ModelError, OptimizationError
 from popi_prompt.evaluation import in_parallel
 from popi_prompt.events import Advanced, PhaseStarted
 from popi_prompt.inference import SUMMARY_SAMPLING
@@ -39,7 +39,10 @@ class RewardTable:
         self._cells: dict[tuple[str, str], float] = {}
 
     def fill(self, users: Sequence[User], texts: Sequence[str], title: str) -> None:
-        """Score every text on every user; a cell that fails stays empty."""
+        """Score every text on every user; a cell that fails stays empty.
+
+        Raises `OptimizationError` with the first reason if nothing could be scored so far.
+        """
         task = self._task
         missing = [
             (user, text)
@@ -48,18 +51,21 @@ class RewardTable:
             if (user.user_id, text) not in self._cells
         ]
         task.observer(PhaseStarted(title, len(missing)))
-        for user_id, text, reward in in_parallel(
-            self._cell, missing, task.door.model("generator").concurrency
-        ):
-            if reward is not None:
-                self._cells[user_id, text] = reward
+        workers = task.door.model("generator").concurrency
+        scored = in_parallel(self._cell, missing, workers)
+        for (user, text), reward in zip(missing, scored, strict=True):
+            if not isinstance(reward, ModelError):
+                self._cells[user.user_id, text] = reward
+        failures = [reward for reward in scored if isinstance(reward, ModelError)]
+        if failures and not self._cells:
+            raise OptimizationError(f"no training user could be scored; {failures[0]}")
 
-    def _cell(self, cell: tuple[User, str]) -> tuple[str, str, float | None]:
+    def _cell(self, cell: tuple[User, str]) -> float | ModelError:
         user, text = cell
         try:
-            return user.user_id, text, self._metric.outcome(user, text).reward
-        except ModelError:
-            return user.user_id, text, None
+            return self._metric.outcome(user, text).reward
+        except ModelError as error:
+            return error
         finally:
             self._task.observer(Advanced())
 
@@ -81,7 +87,7 @@ class RewardTable:
         """
         ordered = self.cover(users, texts, len(texts))
         values = [self.best_of(users, ordered[:n]) for n in range(1, len(ordered) + 1)]
-        gains = np.diff(values)
+        gains = np.diff(values) if np.all(np.isfinite(values)) else np.zeros(len(values) - 1)
         enough = [n for n, gain in enumerate(gains, start=1) if gain < _CLEARLY * gains[0]]
         return ordered[: enough[0]] if enough else ordered
 
