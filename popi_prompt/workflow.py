@@ -43,7 +43,7 @@ class Settings:
     proposer: str | None = None
     scorer: str | None = None
     reward: PopiReward = field(default_factory=PopiReward)
-    trials: int = 10
+    trials: int = 8
     max_users: int | None = None
     held_out: int | None = None
     seed: int = 0

@@ -18,6 +18,8 @@ from popi_prompt.workflow import held_out
 
 pytest.importorskip("llama_cpp")
 
+pytestmark = pytest.mark.timeout(1200)
+
 DATA = Path(__file__).parent.parent / "datasets" / "tastes.jsonl"
 
 FRESH = """

@@ -16,7 +16,7 @@ DEFAULT_MODEL = "local/smollm2-135m"
 @click.option("--inference-model", default=DEFAULT_MODEL, show_default=True, help="Summarizes.")
 @click.option("--proposer", help="Writes instructions.  [default: the inference model]")
 @click.option("--scorer", type=click.Choice(["likelihood", "choice"]), help="[default: by route]")
-@click.option("--trials", default=10, show_default=True, type=click.IntRange(1), help="Searched.")
+@click.option("--trials", default=8, show_default=True, type=click.IntRange(1), help="Searched.")
 @click.option("--max-users", type=click.IntRange(3), help="Use at most this many users.")
 @click.option("--held-out", type=click.IntRange(1), help="Report on at most this many users.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all draws.")
