@@ -15,7 +15,7 @@ from popi_prompt.schema import User
 
 _EXAMPLES = 8
 _FEWEST = 2  # of each summary
-_MOST_TOKENS = 2400
+_MOST_TOKENS = 1500
 _CLEAR = 0.6  # the share of a summary's users that demonstrations are drawn from
 
 
@@ -52,7 +52,7 @@ def draw_sets(
 
 
 def fits(examples: DemonstrationSet, view: View, door: Door) -> bool:
-    """Whether the set leaves room for a user's signals in a small context."""
+    """Whether the set is short enough: every inference pays for it, and contexts may be small."""
     tokens = sum(
         door.count_tokens("inference", demo.signals) + door.count_tokens("inference", demo.summary)
         for demo in examples.rendered(view)

@@ -57,11 +57,13 @@ class Rehearsal:
     ) -> tuple[list[float], ...]:
         """Rewards of each set on the users that could be scored.
 
-        One set stays on one thread: its demonstrations are a prefix that a model keeps.
+        One set stays on one thread, and threads are fewer than usual: demonstrations are a prefix
+        that a model keeps, as long as not too many others come between.
         """
         weighs = self.task.door.scores_responses("inference")
         work = partial(self._weighted if weighs else self._written, users)
-        return in_parallel(work, sets, self.task.door.model("inference").concurrency)
+        workers = max(1, self.task.door.model("inference").concurrency // 2)
+        return in_parallel(work, sets, workers)
 
     def _weighted(self, users: Sequence[User], examples: DemonstrationSet) -> list[float]:
         """Expected rewards by the inference model's distribution over the texts."""
