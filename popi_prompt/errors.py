@@ -5,6 +5,7 @@ PopiError
 ├── DataError             a file of users that cannot be read; carries file and line
 ├── ProgramError          a compiled program that cannot be loaded
 ├── OptimizationError     the data leave nothing to optimize or to measure
+├── BudgetExceeded        the next request could exceed a cap; ends a run, is never a failed item
 └── ModelError            a model call; carries role, model and user once they are known
     ├── UnknownModel          no such local model, provider or GGUF file
     ├── MissingDependency     an extra or a weights package is not installed
@@ -13,7 +14,7 @@ PopiError
     ├── AuthenticationError   the provider refused the key, or there is none
     ├── RateLimited           the provider asked to slow down, also after retries
     ├── ModelUnavailable      network, time-out or server error, also after retries
-    └── BadResponse           an answer that holds nothing usable
+    └── BadResponse           an answer that holds nothing usable: empty, cut off, refused
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ class OptimizationError(PopiError):
     """The data leave nothing to optimize or to measure."""
 
 
-class ModelError(PopiError):
-    """A model call that gave no answer. The door adds role and model, the caller the user."""
+class _CallError(PopiError):
+    """What is known about a model call: the door adds role and model, the context the user."""
 
     def __init__(
         self,
@@ -78,6 +79,17 @@ class ModelError(PopiError):
         ]
         prefix = ", ".join(part for part in where if part)
         return f"{prefix}: {self.problem}" if prefix else self.problem
+
+
+class BudgetExceeded(_CallError):
+    """The next request could exceed a cap; nothing was sent.
+
+    Not a `ModelError`: the item did not fail, the run is over.
+    """
+
+
+class ModelError(_CallError):
+    """A model call that gave no answer. The door adds role, model and user."""
 
 
 class UnknownModel(ModelError):
@@ -109,4 +121,4 @@ class ModelUnavailable(ModelError):
 
 
 class BadResponse(ModelError):
-    """An answer that holds nothing usable: empty, or without the asked-for choice."""
+    """An answer that holds nothing usable: empty, cut off, refused, or without the choice."""

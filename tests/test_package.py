@@ -28,13 +28,13 @@ ORDER = [
     "summaries",
     "prompts",
     "bank",
+    "events",
     "models",
     "candidate",
     "inference",
     "generator",
     "scorers",
     "rewards",
-    "events",
     "evaluation",
     "report",
     "optimizers",
@@ -42,12 +42,15 @@ ORDER = [
     "workflow",
     "cli",
 ]
-OUTSIDE = {"__init__", "testing"}
+OUTSIDE = {"__init__", "testing", "stub_server"}
 
 # Third parties and the only places that import them.
 PLACES = {
     "litellm": ("models/",),
     "llama_cpp": ("models/llama_context.py",),
+    "tenacity": ("models/transport.py",),
+    "aiolimiter": ("models/transport.py",),
+    "aiohttp": ("stub_server.py",),
     "jinja2": ("models/",),
     "optuna": ("optimizers/popi.py",),
     "dspy": ("inference.py", "models/dspy_engine.py"),
