@@ -5,6 +5,7 @@ PopiError
 ├── DataError             a file of users that cannot be read; carries file and line
 ├── ProgramError          a compiled program that cannot be loaded
 ├── OptimizationError     the data leave nothing to optimize or to measure
+├── CacheError            the cache of answers on disk is damaged or not ours
 └── ModelError            a model call; carries role, model and user once they are known
     ├── UnknownModel          no such local model, provider or GGUF file
     ├── MissingDependency     an extra or a weights package is not installed
@@ -51,6 +52,10 @@ class ProgramError(PopiError):
 
 class OptimizationError(PopiError):
     """The data leave nothing to optimize or to measure."""
+
+
+class CacheError(PopiError):
+    """The cache of answers on disk is damaged, not ours, or in use by somebody else."""
 
 
 class ModelError(PopiError):
