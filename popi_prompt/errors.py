@@ -6,6 +6,7 @@ PopiError
 ├── ProgramError          a compiled program that cannot be loaded
 ├── OptimizationError     the data leave nothing to optimize or to measure
 ├── BudgetExceeded        the next request could exceed a cap; ends a run, is never a failed item
+├── CacheError            the cache of answers on disk is damaged or not ours
 └── ModelError            a model call; carries role, model and user once they are known
     ├── UnknownModel          no such local model, provider or GGUF file
     ├── MissingDependency     an extra or a weights package is not installed
@@ -56,6 +57,12 @@ class OptimizationError(PopiError):
 
 class _CallError(PopiError):
     """What is known about a model call: the door adds role and model, the context the user."""
+class CacheError(PopiError):
+    """The cache of answers on disk is damaged, not ours, or in use by somebody else."""
+
+
+class ModelError(PopiError):
+    """A model call that gave no answer. The door adds role and model, the caller the user."""
 
     def __init__(
         self,
