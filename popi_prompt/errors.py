@@ -5,17 +5,18 @@ PopiError
 ├── DataError             a file of users that cannot be read; carries file and line
 ├── ProgramError          a compiled program that cannot be loaded
 ├── OptimizationError     the data leave nothing to optimize or to measure
-├── BudgetExceeded        the next request could exceed a cap; ends a run, is never a failed item
 ├── CacheError            the cache of answers on disk is damaged or not ours
-└── ModelError            a model call; carries role, model and user once they are known
-    ├── UnknownModel          no such local model, provider or GGUF file
-    ├── MissingDependency     an extra or a weights package is not installed
-    ├── WeightsError          the weights on disk are not the published ones
-    ├── ContextTooLong        the prompt does not fit the model's context
-    ├── AuthenticationError   the provider refused the key, or there is none
-    ├── RateLimited           the provider asked to slow down, also after retries
-    ├── ModelUnavailable      network, time-out or server error, also after retries
-    └── BadResponse           an answer that holds nothing usable: empty, cut off, refused
+└── CallError             about one model call; carries role, model and user once they are known
+    ├── BudgetExceeded        it could exceed a cap: it was not sent, and the run is over
+    └── ModelError            it gave no answer: a failed item
+        ├── UnknownModel          no such local model, provider or GGUF file
+        ├── MissingDependency     an extra or a weights package is not installed
+        ├── WeightsError          the weights on disk are not the published ones
+        ├── ContextTooLong        the prompt does not fit the model's context
+        ├── AuthenticationError   the provider refused the key, or there is none
+        ├── RateLimited           the provider asked to slow down, also after retries
+        ├── ModelUnavailable      network, time-out or server error, also after retries
+        └── BadResponse           an answer that holds nothing usable: empty, cut off, refused
 """
 
 from __future__ import annotations
@@ -55,14 +56,12 @@ class OptimizationError(PopiError):
     """The data leave nothing to optimize or to measure."""
 
 
-class _CallError(PopiError):
-    """What is known about a model call: the door adds role and model, the context the user."""
 class CacheError(PopiError):
     """The cache of answers on disk is damaged, not ours, or in use by somebody else."""
 
 
-class ModelError(PopiError):
-    """A model call that gave no answer. The door adds role and model, the caller the user."""
+class CallError(PopiError):
+    """About one model call. The door adds role and model, the caller's context the user."""
 
     def __init__(
         self,
@@ -88,15 +87,12 @@ class ModelError(PopiError):
         return f"{prefix}: {self.problem}" if prefix else self.problem
 
 
-class BudgetExceeded(_CallError):
-    """The next request could exceed a cap; nothing was sent.
-
-    Not a `ModelError`: the item did not fail, the run is over.
-    """
+class BudgetExceeded(CallError):
+    """The next request could exceed a cap; it was not sent. No failed item: the run is over."""
 
 
-class ModelError(_CallError):
-    """A model call that gave no answer. The door adds role, model and user."""
+class ModelError(CallError):
+    """A model call that gave no answer."""
 
 
 class UnknownModel(ModelError):

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server that costs nothing, is slow or breaks as told, and logs every request.
+"""An OpenAI-compatible server that costs nothing, is slow or breaks as told, and logs each request.
 
     python -m popi_prompt.stub_server --port 8000 --latency 0.05
 
@@ -22,7 +22,6 @@ from typing import Any
 from aiohttp import web
 
 RETRY_AFTER = "Retry-After"
-_HANG_SECONDS = 3600.0
 _WORDS = ("Use", "short", "plain", "words", "and", "say", "the", "main", "thing", "first.")
 
 
@@ -70,6 +69,7 @@ class StubServer:
         self._faults = faults
         self._sent: Counter[bytes] = Counter()
         self._loop = asyncio.new_event_loop()
+        self._closing = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_forever, name="stub", daemon=True)
 
     @property
@@ -88,7 +88,7 @@ class StubServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._on_loop(self._runner.cleanup())
+        self._on_loop(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -101,12 +101,18 @@ class StubServer:
         app = web.Application(client_max_size=1 << 26)
         app.router.add_get("/log", self._show_log)
         app.router.add_post("/v1/chat/completions", self._chat)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0
+        )
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", self.port, backlog=1024)
         await site.start()
         self.port = runner.addresses[0][1]
         return runner
+
+    async def _stop(self) -> None:
+        self._closing.set()
+        await self._runner.cleanup()
 
     async def _show_log(self, request: web.Request) -> web.Response:
         return web.json_response([asdict(each) for each in self.log])
@@ -127,7 +133,9 @@ class StubServer:
                 usage.get("completion_tokens", 0),
             )
         )
-        await asyncio.sleep(_HANG_SECONDS if fault == "hangs" else self._latency)
+        if fault == "hangs":
+            await self._closing.wait()
+        await asyncio.sleep(self._latency)
         return self._respond(answer, fault)
 
     def _respond(self, answer: dict[str, Any], fault: str) -> web.Response:
@@ -171,7 +179,7 @@ def _completion(body: dict[str, Any], raw: bytes, fault: str) -> dict[str, Any]:
 
 
 def _first_token(byte: int) -> dict[str, Any]:
-    """"A" or "B", the likelier one by the request."""
+    """ "A" or "B", the likelier one by the request."""
     likely, other = ("A", "B") if byte % 2 else ("B", "A")
     top = [{"token": likely, "logprob": -0.3, "bytes": None}]
     top.append({"token": other, "logprob": -1.4, "bytes": None})

@@ -16,7 +16,8 @@ class Attribution:
     candidate: str | None = None
 
 
-_current: ContextVar[Attribution] = ContextVar("attribution", default=Attribution())
+_UNTOLD = Attribution()
+_current: ContextVar[Attribution] = ContextVar("attribution", default=_UNTOLD)
 
 
 def attribution() -> Attribution:

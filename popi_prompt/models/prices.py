@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from popi_prompt.models.route import Route
@@ -34,7 +35,7 @@ def _litellm_price(model: str) -> Price | None:
         return None
 
     def price(tokens_in: int, tokens_out: int) -> float:
-        return sum(
+        return math.fsum(
             litellm.cost_per_token(
                 model=model, prompt_tokens=tokens_in, completion_tokens=tokens_out
             )

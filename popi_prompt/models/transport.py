@@ -1,4 +1,4 @@
-"""How a hosted route's requests are sent: one event loop, limits, retries; every attempt is paid."""
+"""How a hosted route's requests are sent: one event loop, limits, retries, each attempt paid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from aiolimiter import AsyncLimiter
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
-from tenacity.wait import wait_exponential_jitter, wait_random
+from tenacity.wait import wait_exponential, wait_random
 
 from popi_prompt.errors import AuthenticationError, PopiError, UsageError
 from popi_prompt.models.litellm_errors import import_litellm, passes, refused, retry_after, typed
@@ -26,7 +26,7 @@ RETRIES = 4
 _SHORTEST_KEY = 8  # shorter ones are placeholders such as "none"
 _TOKEN_MARGIN = 1.25  # our tokenizer may not be the model's
 _TOKENS_AROUND = 16  # a text, by any chat template
-_backoff = wait_exponential_jitter(initial=0.5, max=20.0, jitter=1.0)
+_backoff = wait_exponential(multiplier=0.5, max=20.0) + wait_random(0.0, 1.0)
 _spread = wait_random(0.0, 0.5)
 
 
