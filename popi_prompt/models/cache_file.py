@@ -116,21 +116,25 @@ class CacheFile:
     def forget(self, user_id: str | None) -> int:
         """Remove the answers of a user, or all for None; how many. No byte of them is left here.
 
-        Raises `CacheError` where other readers keep the write-ahead log from being emptied.
+        Raises `CacheError` where that is not sure: a full disk, or others who use the file.
         """
         which = "" if user_id is None else " WHERE id IN (SELECT answer FROM owners WHERE user = ?)"
         values = () if user_id is None else (self.owner(user_id),)
+        problem = "another process uses it"
         with self._writing:
             with self._transaction() as db:
                 removed = db.execute(f"DELETE FROM answers{which}", values).rowcount
-                db.execute("PRAGMA incremental_vacuum").fetchall()
-            busy = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        if busy:
-            raise CacheError(
-                f"removed {removed} answers, but another process keeps copies of them in "
-                f"'{self.path}-wal'; end it, then run this again"
-            )
-        return removed
+            try:
+                # Pages that were rebalanced keep copies that secure_delete does not know of.
+                self._writer.execute("VACUUM")
+                if not self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                    return removed
+            except sqlite3.OperationalError as error:
+                problem = str(error)
+        raise CacheError(
+            f"removed {removed} answers, but bytes of them may still be in {str(self.path)!r} "
+            f"({problem}); run this again"
+        )
 
     def usage(self) -> tuple[int, float | None, float | None]:
         """Number of answers, and when the oldest and the newest were added (epoch seconds)."""
@@ -216,9 +220,9 @@ class CacheFile:
                 if not victims:
                     break
                 db.executemany("DELETE FROM answers WHERE id = ?", victims)
-        over = number("page_count") - self._max_pages
-        if over > 0:
-            db.execute(f"PRAGMA incremental_vacuum({over})").fetchall()
+        for _ in range(number("page_count") - self._max_pages):
+            # Python's execute takes one step of this pragma, which is one page.
+            db.execute("PRAGMA incremental_vacuum")
 
 
 def _oldest(db: sqlite3.Connection, need: int) -> list[tuple[int]]:
