@@ -145,7 +145,7 @@ CALL: dict[str, Any] = {
     "error": None,
     "started": 1_790_000_000.25,
 }
-CALLS = [
+CALLS: list[dict[str, Any]] = [
     {},
     {"cached": True, "usd": 0.0, "answer": "From memory."},
     {"role": "inference", "model": "local/smollm2-135m", "usd": None, "answer": "Likes rain."},
@@ -202,7 +202,9 @@ def test_trace_shows_a_line_a_call_and_what_they_add_up_to(run: Path) -> None:
     ],
 )
 def test_filters(run: Path, filters: list[str], kept: list[int]) -> None:
-    lines = [json.loads(line) for line in succeeded(call("trace", run, *filters, "--json")).split()]
+    lines = [
+        json.loads(line) for line in succeeded(call("trace", run, *filters, "--json")).splitlines()
+    ]
     whole = [json.loads(line) for line in run.read_text().splitlines()[1:]]
     assert lines == [whole[number] for number in kept]
     shown = succeeded(call("trace", run, *filters))

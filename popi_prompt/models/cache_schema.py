@@ -69,9 +69,10 @@ def prepare(path: Path, reader: sqlite3.Connection, writer: sqlite3.Connection) 
     Raises `CacheError` for a file that is damaged or not a cache, before anything is written.
     """
     try:
-        _check_ours(writer, path)
+        new = not _check_ours(writer, path)
         os.chmod(path, 0o600)
-        writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        if new:
+            writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
         _with_wal(writer)
         for db in (reader, writer):
             db.executescript(_SETTINGS)
