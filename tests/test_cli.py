@@ -23,7 +23,9 @@ from popi_prompt.program import Origin, Program, load
 from popi_prompt.prompts import Messages
 from popi_prompt.testing import FakeModel
 
-COMMANDS = ["optimize", "evaluate", "infer", "respond", "show", "export", "import"]
+COMMANDS = [
+    *("optimize", "evaluate", "infer", "respond", "show", "export", "import", "trace", "cache"),
+]
 MODELS = {"generator": "fake/g", "inference": "fake/i", "proposer": "fake/p"}
 FAKES = ["--generator", "fake/g", "--inference-model", "fake/i", "--proposer", "fake/p"]
 PLAIN = "use simple everyday words that a young child can easily understand"

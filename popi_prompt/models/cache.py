@@ -107,7 +107,8 @@ class AnswerCache:
                 self._misses += 1
             else:
                 self._hits += 1
-                self._note(key, user_id)
+                if not self._closing.is_set():
+                    self._note(key, user_id)
         return value
 
     def put(self, key: str, value: JSON, *, user_id: str | None) -> None:
@@ -124,10 +125,9 @@ class AnswerCache:
             self._tell("large", f"an answer of {len(encoded)} bytes is too large to be kept")
             return
         with self._lock:
-            if self._closing.is_set():
-                return
-            self._fresh.put(key, encoded)
-            self._note(key, user_id)
+            if not self._closing.is_set():
+                self._fresh.put(key, encoded)
+                self._note(key, user_id)
 
     def stats(self) -> CacheStats:
         """Counts and sizes, after a commit. Raises `CacheError` where the file cannot be read."""
@@ -184,7 +184,10 @@ class AnswerCache:
         if not self._closing.is_set():
             self._begin()
             self._file = None
-            self._open()
+            try:
+                self._open()
+            except CacheError as error:
+                self._tell("disk", f"cannot be opened ({error}); answers stay in memory")
 
     def _note(self, key: str, user_id: str | None) -> None:
         """Under the lock: the key was used, for this user; a commit is due."""
@@ -217,7 +220,10 @@ class AnswerCache:
             self._due.wait()
             self._closing.wait(pause)
             self._due.clear()
-            pause = _COMMIT_SECONDS if self._save() else _RETRY_SECONDS
+            pause = _COMMIT_SECONDS
+            if not self._save():
+                self._due.set()
+                pause = _RETRY_SECONDS
 
     def _save(self) -> bool:
         """Commit what is unsaved; where that fails it stays unsaved, and this is False."""

@@ -4,41 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import weakref
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from popi_prompt.errors import CacheError
+from popi_prompt.models.cache_schema import connect, make_file, prepare, transaction
 
-_APPLICATION = 0x504F5049  # "POPI"
-_VERSION = 1
-_BUSY_SECONDS = 10.0
 _KEEP = 0.9
 _ROW_BYTES = 100
 _WAL_PAGES = 256
 
-# secure_delete overwrites what is deleted; the write-ahead log is cut back after checkpoints.
-_SETTINGS = f"""
-PRAGMA secure_delete = ON;
-PRAGMA synchronous = NORMAL;
-PRAGMA foreign_keys = ON;
-PRAGMA wal_autocheckpoint = {_WAL_PAGES};
-PRAGMA journal_size_limit = 0;
-"""
-_TABLES = (
-    "CREATE TABLE answers (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, value BLOB NOT NULL, "
-    "created REAL NOT NULL, used INTEGER NOT NULL)",
-    "CREATE INDEX answers_by_use ON answers (used, id)",
-    "CREATE TABLE owners (user BLOB NOT NULL, answer INTEGER NOT NULL "
-    "REFERENCES answers (id) ON DELETE CASCADE, PRIMARY KEY (user, answer)) WITHOUT ROWID",
-    "CREATE INDEX owners_by_answer ON owners (answer)",
-    "CREATE TABLE salt (bytes BLOB NOT NULL)",
-)
 _PUT = (
     "INSERT INTO answers (key, value, created, used) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (key) DO UPDATE SET value = excluded.value, used = excluded.used"
@@ -55,29 +35,18 @@ class CacheFile:
 
     def __init__(self, path: Path, max_bytes: int):
         self.path = path
-        _make(path)
+        make_file(path)
         # Reads have their own connection: they do not wait while a batch is written.
-        self._reader = self._connect()
-        self._writer = self._connect()
+        self._reader, self._writer = connect(path), connect(path)
         self._reading, self._writing = threading.Lock(), threading.Lock()
         try:
-            self._salt = self._prepare()
-            page: int = self._writer.execute("PRAGMA page_size").fetchone()[0]
-        except sqlite3.OperationalError:
+            self._salt = prepare(path, self._reader, self._writer)
+            self._page: int = self._writer.execute("PRAGMA page_size").fetchone()[0]
+        except BaseException:
             self.close()
             raise
-        except sqlite3.DatabaseError as error:
-            self.close()
-            raise CacheError(
-                f"the cache {str(path)!r} is damaged or not a cache ({error}); "
-                "move it away or delete it, and a new one is made"
-            ) from None
-        except CacheError:
-            self.close()
-            raise
-        os.chmod(path, 0o600)
-        self._page = page
-        self._max_pages = max_bytes // page
+        self._max_pages = max_bytes // self._page
+        _open_files.add(self)
 
     def read(self, key: str) -> bytes | None:
         """The value of `key`."""
@@ -99,14 +68,15 @@ class CacheFile:
         The answers used longest ago make room: the file does not grow over its limit.
         """
         now = time.time()
-        with self._writing, self._transaction() as db:
+        db = self._writer
+        with self._writing, transaction(db):
             db.executemany(_PUT, [(key, value, now, used[key]) for key, value in answers.items()])
             db.executemany(
                 "UPDATE answers SET used = ? WHERE key = ? AND used < ?",
                 [(at, key, at) for key, at in used.items() if key not in answers],
             )
             db.executemany(_OWN, owners)
-            self._evict(db)
+            self._evict()
 
     def owner(self, user_id: str) -> bytes:
         """What stands for a user in the file: a hash with a salt that only this file has."""
@@ -116,21 +86,25 @@ class CacheFile:
     def forget(self, user_id: str | None) -> int:
         """Remove the answers of a user, or all for None; how many. No byte of them is left here.
 
-        Raises `CacheError` where other readers keep the write-ahead log from being emptied.
+        Raises `CacheError` where that is not sure: a full disk, or others who use the file.
         """
         which = "" if user_id is None else " WHERE id IN (SELECT answer FROM owners WHERE user = ?)"
         values = () if user_id is None else (self.owner(user_id),)
+        problem = "another process uses it"
         with self._writing:
-            with self._transaction() as db:
-                removed = db.execute(f"DELETE FROM answers{which}", values).rowcount
-                db.execute("PRAGMA incremental_vacuum").fetchall()
-            busy = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        if busy:
-            raise CacheError(
-                f"removed {removed} answers, but another process keeps copies of them in "
-                f"'{self.path}-wal'; end it, then run this again"
-            )
-        return removed
+            with transaction(self._writer):
+                removed = self._writer.execute(f"DELETE FROM answers{which}", values).rowcount
+            try:
+                # Pages that were rebalanced keep copies that secure_delete does not know of.
+                self._writer.execute("VACUUM")
+                if not self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                    return removed
+            except sqlite3.OperationalError as error:
+                problem = str(error)
+        raise CacheError(
+            f"removed {removed} answers, but bytes of them may still be in {str(self.path)!r} "
+            f"({problem}); run this again"
+        )
 
     def usage(self) -> tuple[int, float | None, float | None]:
         """Number of answers, and when the oldest and the newest were added (epoch seconds)."""
@@ -145,62 +119,9 @@ class CacheFile:
             self._reader.close()
             self._writer.close()
 
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(
-            self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-
-    def _prepare(self) -> bytes:
-        """Settings, and the tables where the file is new; the salt."""
-        self._check_ours()
-        self._writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        _with_wal(self._writer)
-        for db in (self._reader, self._writer):
-            db.executescript(_SETTINGS)
-        with self._transaction() as db:
-            # Asked again under the lock: another process may just have made the tables.
-            if not self._check_ours():
-                for statement in _TABLES:
-                    db.execute(statement)
-                db.execute("INSERT INTO salt VALUES (?)", (secrets.token_bytes(32),))
-                db.execute(f"PRAGMA application_id = {_APPLICATION}")
-                db.execute(f"PRAGMA user_version = {_VERSION}")
-        salt: bytes = self._writer.execute("SELECT bytes FROM salt").fetchall()[0][0]
-        return salt
-
-    def _check_ours(self) -> bool:
-        """False for an empty database; raises `CacheError` for one that is not a cache."""
-        db = self._writer
-        application: int = db.execute("PRAGMA application_id").fetchone()[0]
-        version: int = db.execute("PRAGMA user_version").fetchone()[0]
-        tables: int = db.execute("SELECT count(*) FROM sqlite_master").fetchall()[0][0]
-        if application == 0 and version == 0 and tables == 0:
-            return False
-        if application != _APPLICATION:
-            raise CacheError(
-                f"{str(self.path)!r} is a database of something else; give the cache another path"
-            )
-        if version != _VERSION:
-            raise CacheError(
-                f"the cache {str(self.path)!r} has version {version}, this popi-prompt reads "
-                f"{_VERSION}; delete it, and a new one is made"
-            )
-        return True
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._writer.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._writer
-            self._writer.execute("COMMIT")
-        except BaseException:
-            # A full disk may have rolled it back already.
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
-            raise
-
-    def _evict(self, db: sqlite3.Connection) -> None:
+    def _evict(self) -> None:
         """Delete least recently used answers where the file is over its limit, and shrink it."""
+        db = self._writer
 
         def number(pragma: str) -> int:
             value: int = db.execute(f"PRAGMA {pragma}").fetchone()[0]
@@ -216,9 +137,9 @@ class CacheFile:
                 if not victims:
                     break
                 db.executemany("DELETE FROM answers WHERE id = ?", victims)
-        over = number("page_count") - self._max_pages
-        if over > 0:
-            db.execute(f"PRAGMA incremental_vacuum({over})").fetchall()
+        for _ in range(number("page_count") - self._max_pages):
+            # Python's execute takes one step of this pragma, which is one page.
+            db.execute("PRAGMA incremental_vacuum")
 
 
 def _oldest(db: sqlite3.Connection, need: int) -> list[tuple[int]]:
@@ -235,20 +156,35 @@ def _oldest(db: sqlite3.Connection, need: int) -> list[tuple[int]]:
     return victims
 
 
-def _make(path: Path) -> None:
-    """An empty file that is the owner's alone; SQLite gives its mode to the files beside it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+_open_files: weakref.WeakSet[CacheFile] = weakref.WeakSet()
+_held: list[CacheFile] = []
 
 
-def _with_wal(db: sqlite3.Connection) -> None:
-    """Switch to write-ahead logging; SQLite does not wait for others here, so this does."""
-    until = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL").fetchall()
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until:
-                raise
-            time.sleep(0.01)
+def _before_fork() -> None:
+    """No call into SQLite is under way while the process is copied."""
+    _held[:] = _open_files
+    for each in _held:
+        each._writing.acquire()
+        each._reading.acquire()
+
+
+def _after_fork() -> None:
+    for each in _held:
+        each._reading.release()
+        each._writing.release()
+    _held.clear()
+
+
+def _after_fork_in_child() -> None:
+    """A connection may not be used across a fork, nor stay open beside a new one."""
+    inherited = list(_held)
+    _after_fork()
+    for each in inherited:
+        each.close()
+    _open_files.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child
+    )

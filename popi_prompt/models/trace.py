@@ -5,49 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 import os
 import secrets
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from popi_prompt.errors import UsageError
-from popi_prompt.files import check_writable
+from popi_prompt.errors import DataError, UsageError
+from popi_prompt.files import check_writable, parse_json
+from popi_prompt.models.call import Call as Call
+from popi_prompt.models.call import call_record, parse_call
 from popi_prompt.models.redaction import redact as redact
-from popi_prompt.prompts import Messages
+from popi_prompt.models.redaction import redacted as redacted
 
 SCHEMA = "popi-prompt/trace/1"
-Kind = Literal["chat", "logprobs", "odds"]
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One model call as the door saw it.
-
-    `answer` is the text or the numbers; `usd` is None where the price is unknown; `error` is
-    "TypeName: message"; `candidate` is a short label, never text of a user; `started` is in seconds
-    since the epoch. A `cached` call was not sent.
-    """
-
-    role: str
-    model: str
-    kind: Kind
-    messages: Messages
-    answer: str | tuple[float, ...] | None
-    tokens_in: int
-    tokens_out: int
-    usd: float | None
-    seconds: float
-    cached: bool
-    retries: int
-    candidate: str | None
-    user_id: str | None
-    error: str | None
-    started: float
 
 
 class Trace:
@@ -75,14 +48,16 @@ class Trace:
             raise UsageError(f"cannot write {str(path)!r}: {error.strerror}") from None
         if os.fstat(self._file).st_mode & 0o077:
             os.chmod(path, 0o600)
+        self._header = _encoded({"schema": SCHEMA, "text": text})
         size = os.fstat(self._file).st_size
-        # A line that a crash cut off is ended, so that it does not swallow the next one.
+        # What a crash cut off must not swallow the line that comes next.
         self._cut = size > 0 and os.pread(self._file, 1, size - 1) != b"\n"
-        self._append({"schema": SCHEMA, "text": text})
+        self._append(b"" if self._cut else self._header)
 
     def write(self, call: Call) -> None:
         """Append one call, without secrets."""
-        self._append(call_record(call) if self._text else self._without_text(call))
+        record = call_record(call) if self._text else self._without_text(call)
+        self._append(_encoded(_cleaned(record)))
 
     def close(self) -> None:
         """Close the file; more calls are counted as lost."""
@@ -94,13 +69,12 @@ class Trace:
             if self._lost > 1:
                 self._notify(f"trace {self._path}: {self._lost} lines could not be written")
 
-    def _append(self, record: dict[str, Any]) -> None:
-        line = _encoded(_cleaned(record))
+    def _append(self, line: bytes) -> None:
         with self._lock:
+            data = b"\n" + self._header + line if self._cut else line
             try:
                 if self._file is None:
                     raise OSError(None, "it is closed")
-                data = b"\n" + line if self._cut else line
                 self._cut = True
                 while data:
                     data = data[os.write(self._file, data) :]
@@ -118,24 +92,72 @@ class Trace:
         if call.user_id is not None:
             name = call.user_id.encode("utf-8", "surrogatepass")
             record["user_id"] = hashlib.blake2b(name, key=self._salt, digest_size=6).hexdigest()
-        if call.error is not None:
-            name_of_type = call.error.partition(":")[0]
-            record["error"] = name_of_type if name_of_type.isidentifier() else "Error"
+        record["error"] = call.error_type
         return record
 
 
-def call_record(call: Call) -> dict[str, Any]:
-    """The call as JSON, fields by name. Numbers that JSON cannot hold are null."""
-    record = {name: getattr(call, name) for name in Call.__dataclass_fields__}
-    record["messages"] = [{"role": m.role, "content": m.content} for m in call.messages]
-    record["usd"] = _finite(call.usd)
-    if call.answer is not None and not isinstance(call.answer, str):
-        record["answer"] = [_finite(each) for each in call.answer]
-    return record
+def read_trace(path: Path, *, notify: Callable[[str], None] = _log.warning) -> Iterator[Call]:
+    """The calls of a trace, one at a time.
+
+    A line that a crash cut off, the last of the file or of one run in it, is left out and told to
+    `notify`. Raises `DataError` with file and line for every other line that is not a call.
+    """
+    begun, whole = False, True
+    bad: DataError | None = None
+    for line, raw in _lines(path):
+        whole = raw.endswith(b"\n")
+        if not raw.strip():
+            continue
+        try:
+            call = _parsed(raw, path, line)
+        except DataError as error:
+            if bad is not None or not begun:
+                raise bad or error from None
+            bad = error
+            continue
+        if bad is not None:
+            if call is not None:
+                raise bad
+            notify(f"{bad.path}:{bad.line}: the line was cut off, its call is left out")
+            bad = None
+        if call is None:
+            begun = True
+        elif begun:
+            yield call
+        else:
+            raise DataError("does not begin as a trace does", path=path, line=line)
+    if bad is not None:
+        if whole:
+            raise bad
+        notify(f"{bad.path}:{bad.line}: the line was cut off, its call is left out")
+    if not begun:
+        raise DataError("is empty; a trace begins with a line that names its schema", path=path)
 
 
-def _finite(number: float | None) -> float | None:
-    return number if number is not None and math.isfinite(number) else None
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        with path.open("rb") as file:
+            yield from enumerate(file, start=1)
+    except FileNotFoundError:
+        raise DataError("no such file", path=path) from None
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", path=path) from None
+
+
+def _parsed(raw: bytes, path: Path, line: int) -> Call | None:
+    """The call of a line, or None for a header."""
+    try:
+        record = parse_json(raw.decode("utf-8"), path, line)
+        if not isinstance(record, dict) or "schema" not in record:
+            return parse_call(record)
+    except UnicodeDecodeError:
+        raise DataError("is not valid UTF-8", path=path, line=line) from None
+    except DataError as error:
+        raise DataError(error.problem, path=path, line=line) from None
+    if record["schema"] != SCHEMA:
+        problem = f"has schema {record['schema']!r}, this popi-prompt reads {SCHEMA!r}"
+        raise DataError(problem, path=path, line=line)
+    return None
 
 
 def _cleaned(value: Any) -> Any:
