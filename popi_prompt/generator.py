@@ -25,7 +25,9 @@ class Generator:
     ) -> Answer:
         """Answer a prompt; without a summary as for anybody."""
         messages = self.conditioning.messages(prompt, summary)
-        return self.door.chat("generator", messages, sampling)
+        # Small embedded models do not end long answers by themselves; what they wrote is shown.
+        cut_off_ok = self.door.embedded("generator")
+        return self.door.chat("generator", messages, sampling, cut_off_ok=cut_off_ok)
 
     def log_ratio(self, pair: Pair, summary: str | None) -> float:
         """log p(chosen | prompt, summary) - log p(rejected | prompt, summary), in nats."""

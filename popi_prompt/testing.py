@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from popi_prompt.errors import ModelError
-from popi_prompt.models.door import ROLES, Door
+from popi_prompt.models.door import Door
 from popi_prompt.models.model import Answer, Sampling
+from popi_prompt.models.roles import ROLES
 from popi_prompt.prompts import Messages
 
 Reply = Callable[[Messages, Sampling], str]
@@ -83,11 +84,11 @@ class FakeChatModel:
 def fake_door(models: Mapping[str, FakeModel | FakeChatModel] | None = None) -> Door:
     """A door whose roles are fakes; roles that are not named share one."""
     shared = FakeModel()
-    by_role: dict[str, FakeModel | FakeChatModel] = {
-        role: (models or {}).get(role, shared) for role in ROLES
+    named: dict[str, FakeModel | FakeChatModel] = {
+        f"fake/{role}": (models or {}).get(role, shared) for role in ROLES
     }
-    named = {f"fake/{role}": model for role, model in by_role.items()}
-    return Door({role: f"fake/{role}" for role in ROLES}, open_model=named.__getitem__)
+    names: dict[str, str] = {role: f"fake/{role}" for role in ROLES}
+    return Door(names, open_model=lambda route: named[route.model])
 
 
 def _words(text: str) -> list[str]:

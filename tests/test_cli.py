@@ -18,11 +18,14 @@ from popi_prompt.importers.alignx import SIGNALS
 from popi_prompt.inference import PreferenceInference
 from popi_prompt.models import door as door_module
 from popi_prompt.models import local
+from popi_prompt.models.route import Route
 from popi_prompt.program import Origin, Program, load
 from popi_prompt.prompts import Messages
 from popi_prompt.testing import FakeModel
 
-COMMANDS = ["optimize", "evaluate", "infer", "respond", "show", "export", "import"]
+COMMANDS = [
+    *("optimize", "evaluate", "infer", "respond", "show", "export", "import", "trace", "cache"),
+]
 MODELS = {"generator": "fake/g", "inference": "fake/i", "proposer": "fake/p"}
 FAKES = ["--generator", "fake/g", "--inference-model", "fake/i", "--proposer", "fake/p"]
 PLAIN = "use simple everyday words that a young child can easily understand"
@@ -87,10 +90,11 @@ def models(monkeypatch: pytest.MonkeyPatch) -> Models:
         long = any(len(message.content) > 100_000 for message in messages)
         return ContextTooLong("the prompt does not fit") if long else None
 
-    def open_model(name: str) -> FakeModel:
+    def open_model(route: Route) -> FakeModel:
+        name = route.model
         return opened.setdefault(name, FakeModel(f"{name} says so", name=name, fails=fails))
 
-    monkeypatch.setattr(door_module, "open_model_by_name", open_model)
+    monkeypatch.setattr(door_module, "open_route", open_model)
     return opened
 
 
@@ -471,14 +475,14 @@ def test_an_unknown_model_is_refused(
 ) -> None:
     if not name.startswith("nonesuch"):
         pytest.importorskip("llama_cpp")
-    fake = door_module.open_model_by_name
+    fake = door_module.open_route
     monkeypatch.undo()
-    real = door_module.open_model_by_name
+    real = door_module.open_route
     assert real is not fake
     monkeypatch.setattr(
         door_module,
-        "open_model_by_name",
-        lambda each: real(each) if each == name else FakeModel(name=each),
+        "open_route",
+        lambda route: real(route) if route.model == name else FakeModel(name=route.model),
     )
     output = tmp_path / "out.json"
     refused(call("optimize", users, "-o", output, *FAKES, option, name), 1, name, says)

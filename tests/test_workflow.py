@@ -14,6 +14,7 @@ from popi_prompt.evaluation import Failure, Outcome
 from popi_prompt.events import Event, Improved, TrialFinished
 from popi_prompt.models.door import Door
 from popi_prompt.models.model import Sampling
+from popi_prompt.models.route import Route
 from popi_prompt.optimizers import PopiOptimizer, Task
 from popi_prompt.optimizers.optimizer import Found
 from popi_prompt.program import Program, load
@@ -83,7 +84,7 @@ def fakes(fails: Fails = never, *, deaf: bool = False) -> Door:
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Door], None]:
     """Make every `Settings` open this door."""
-    return lambda door: monkeypatch.setattr(Settings, "door", lambda self: door)
+    return lambda door: monkeypatch.setattr(Settings, "door", lambda self, observer=None: door)
 
 
 SETTINGS = Settings(trials=6, seed=1)
@@ -257,7 +258,7 @@ def test_a_chat_only_generator_is_scored_by_choice(use: Callable[[Door], None]) 
 
 
 def test_a_model_that_cannot_be_opened_stops_at_once(use: Callable[[Door], None]) -> None:
-    def refuse(name: str) -> FakeModel:
+    def refuse(route: Route) -> FakeModel:
         raise BadResponse("cannot be opened")
 
     names = Settings().door().names

@@ -11,11 +11,16 @@ from popi_prompt.prompts import Messages
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to draw an answer. Temperature 0 is greedy; otherwise `seed` decides."""
+    """How to draw an answer. Temperature 0 is greedy; otherwise `seed` decides.
+
+    Many hosted models ignore the seed: `sample` numbers several draws of one request, so that each
+    is asked for, and remembered, by itself.
+    """
 
     max_tokens: int = 512
     temperature: float = 0.0
     seed: int = 0
+    sample: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +69,20 @@ class ScoringModel(Protocol):
         The end-of-turn token is not counted.
         """
         ...
+
+
+@runtime_checkable
+class Hosted(Protocol):
+    """A model that sends requests, each of them paid by `meter.account()`.
+
+    The door pays for every other model, one request a call.
+    """
+
+    pays_by_request: Literal[True]
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """A model whose answers depend on more than its name, such as the bytes of its weights."""
+
+    identity: str

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from popi_prompt.models.model import Sampling
+
 ScoringMethod = Literal["echo", "prompt_logprobs"]
+EMBEDDED = "local/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +38,16 @@ class Route:
     scoring: ScoringMethod | None = None
     price_in: float | None = None
     price_out: float | None = None
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the model answers in this process."""
+        return self.model.startswith(EMBEDDED) or self.model.endswith(".gguf")
+
+    def drawn(self, sampling: Sampling) -> Sampling:
+        """The sampling that is sent: the route's own settings go before the caller's."""
+        return replace(
+            sampling,
+            temperature=sampling.temperature if self.temperature is None else self.temperature,
+            max_tokens=sampling.max_tokens if self.max_tokens is None else self.max_tokens,
+        )

@@ -1,0 +1,71 @@
+"""What is asked of a model, as a value; which requests are the same; answers as JSON and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from popi_prompt.models.cache_key import JSON, cache_key
+from popi_prompt.models.model import Answer, Model, Sampling
+from popi_prompt.models.route import Route
+from popi_prompt.models.trace import Kind
+from popi_prompt.prompts import Messages
+
+_VERSION = 1
+_TOKENS_AROUND = 16  # a message, by any chat template
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`given` are the responses to score or the options to choose from."""
+
+    kind: Kind
+    messages: Messages
+    sampling: Sampling | None = None
+    given: tuple[str, ...] = ()
+
+    def key(self, route: Route, identity: str | None) -> str:
+        """The same for the same request to the same model at the same place, in every process."""
+        return cache_key(
+            {
+                "version": _VERSION,
+                "kind": self.kind,
+                "model": route.model,
+                "identity": identity,
+                "api_base": route.api_base,
+                "headers": [list(pair) for pair in route.headers],
+                "chat_template": route.chat_template,
+                "scoring": route.scoring,
+                "messages": [[m.role, m.content] for m in self.messages],
+                "sampling": None if self.sampling is None else asdict(self.sampling),
+                "given": list(self.given),
+            }
+        )
+
+    def tokens(self, model: Model, answer: Any) -> tuple[int, int]:
+        """Tokens in and out of a model that answers in this process."""
+        if isinstance(answer, Answer):
+            return answer.tokens_in, answer.tokens_out
+        asked = sum(model.count_tokens(m.content) for m in self.messages)
+        if self.kind == "odds":
+            return asked, 1
+        return asked + sum(map(model.count_tokens, self.given)), 0
+
+    def most_tokens(self, model: Model) -> tuple[int, int]:
+        """At most so many, before it is answered."""
+        tokens_in, tokens_out = self.tokens(model, None)
+        around = _TOKENS_AROUND * len(self.messages)
+        return tokens_in + around, self.sampling.max_tokens if self.sampling else tokens_out
+
+
+def to_json(answer: Answer | tuple[float, ...]) -> JSON:
+    """An answer as the cache keeps it."""
+    return asdict(answer) if isinstance(answer, Answer) else list(answer)
+
+
+def from_json(kind: Kind, raw: Any) -> Answer | tuple[float, ...] | None:
+    """The answer; None where it is none, so that it is asked for again."""
+    try:
+        return Answer(**raw) if kind == "chat" else tuple(map(float, raw))
+    except (TypeError, ValueError):
+        return None
