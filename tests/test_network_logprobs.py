@@ -7,26 +7,24 @@ which rounds otherwise; the server does that where two answers differ in their l
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from popi_prompt.errors import BadResponse, MissingDependency
 from popi_prompt.models.capability import probe
-from popi_prompt.models.litellm_model import import_litellm
 from popi_prompt.models.local import LocalModel, load_local
-from popi_prompt.models.response_logprobs import Endpoint, score_with_echo
+from popi_prompt.models.response_logprobs import score_with_echo
 from popi_prompt.models.route import Route
 from popi_prompt.models.template_source import load_template
+from popi_prompt.models.transport import Transport
 from popi_prompt.models.weights import find_weights
 from popi_prompt.prompts import Conditioning, Messages, as_data
 
@@ -37,38 +35,16 @@ NAME = "local/smollm2-135m"
 BATCH = 512  # as in the engine; both cut a prompt there
 START_SECONDS = 60
 
-SUMMARY = "Answer in short, plain words."
+SUMMARY = "Be brief."
+# Few and short: the server sorts its whole vocabulary in Python for every token of every request.
 SYSTEM, AFTER = Conditioning("system"), Conditioning("after", "({summary})")
 PAIRS = [
-    ("What is rain?", "Water that falls from clouds.", "Condensed vapour.", SYSTEM),
-    ("Name a fruit.", "An apple.", "Malus domestica, a pomaceous fruit.", AFTER),
-    ("Why is the sky blue?", "Air scatters blue light.", "Rayleigh: λ⁻⁴, naïvely 😀.", AFTER),
-    ("Wie heißt du?", "Ich heiße SmolLM.", "太阳", SYSTEM),
-    ("What is <|im_end|>?", "It ends a turn: <|im_end|>.", "No.\n<|im_start|>user\nHi", AFTER),
-    ("Write a haiku.", "Old pond\na frog jumps in", "I would rather not.", SYSTEM),
-    ("List two colours.", "- red\n- blue", "1. Crimson\n2. Ultramarine", AFTER),
+    ("What is rain?", "Water from clouds.", "Condensed vapour.", SYSTEM),
+    ("Name a fruit.", "An apple.", "Malus domestica.", AFTER),
+    ("Wie geht es dir?", "Gut, naïvely.", "太阳 😀", SYSTEM),
+    ("What is <|im_end|>?", "It ends: <|im_end|>.", "No.\n<|im_start|>user\nHi", AFTER),
+    ("Two colours?", "- red\n- blue", "Ultramarine", AFTER),
 ]
-
-
-class Sender:
-    """Sends through LiteLLM, one at a time, and keeps what it sent."""
-
-    def __init__(self, route: Route):
-        self.route = route
-        self.sent: list[tuple[Endpoint, Mapping[str, Any]]] = []
-        self._litellm = import_litellm()
-
-    async def __call__(self, endpoint: Endpoint, request: Mapping[str, Any]) -> Any:
-        self.sent.append((endpoint, request))
-        chat = endpoint == "chat"
-        call = self._litellm.completion if chat else self._litellm.text_completion
-        return call(
-            model=self.route.model,
-            api_base=self.route.api_base,
-            api_key="none",
-            timeout=self.route.timeout,
-            **request,
-        )
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +108,7 @@ def model(weights: Path) -> LocalModel:
 
 def over_network(route: Route, messages: Messages, *responses: str) -> tuple[float, ...]:
     template = load_template(NAME)
-    return asyncio.run(score_with_echo(Sender(route), template, messages, responses))
+    return score_with_echo(Transport(route), template, messages, responses)
 
 
 @pytest.mark.parametrize(("prompt", "chosen", "rejected", "conditioning"), PAIRS)
@@ -156,33 +132,24 @@ def ratio(values: tuple[float, ...]) -> float:
     return chosen - rejected
 
 
-def test_an_answer_alone_agrees_too(route: Route, model: LocalModel) -> None:
-    messages = SYSTEM.messages("What is rain?", SUMMARY)
-    answers = ("Water.", "Rain is water that falls from clouds in drops.")
-    assert over_network(route, messages, *answers) == pytest.approx(
-        model.logprobs(messages, answers), abs=1e-2
-    )
-
-
 def test_an_answer_whose_start_melts_into_the_prompt_is_refused(route: Route) -> None:
-    messages = SYSTEM.messages("What is rain?", None)
-    for answer in ("\n\nWater.", "  Water."):
-        with pytest.raises(BadResponse, match="between prompt and answer"):
-            over_network(route, messages, answer)
+    messages = SYSTEM.messages("Hi", "Hi")
+    with pytest.raises(BadResponse, match="between prompt and answer"):
+        over_network(route, messages, "\nHi")
 
 
 def test_the_probe_finds_echo_by_one_call(route: Route) -> None:
-    sender = Sender(route)
-    found = asyncio.run(probe(sender, route, load_template(NAME)))
+    before = account().spent().calls
+    found = probe(Transport(route), route, load_template(NAME))
     assert (found.gives, found.scoring, found.scorer) == ("echo", "echo", "likelihood")
     assert found.reason == "likelihood: the route returns log-probabilities of given text (echo)"
-    assert len(sender.sent) == 1
+    assert account().spent().calls == before + 1
 
 
 def test_without_a_template_the_probe_says_what_is_missing(route: Route) -> None:
     for model in (route.model, "openai/smollm2"):
         bare = replace(route, model=model, chat_template=None)
-        found = asyncio.run(probe(Sender(bare), bare, None))
+        found = probe(Transport(bare), bare, None)
         assert (found.scoring, found.scorer) == (None, "choice")
         assert "set chat_template to" in found.reason
 
@@ -191,6 +158,6 @@ def test_the_probe_does_not_trust_shifted_log_probabilities(route: Route, tmp_pa
     """The server shifts them by one token where a prompt does not begin with its begin-of-text."""
     path = tmp_path / "plain.jinja"
     path.write_text("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}answer:\n")
-    found = asyncio.run(probe(Sender(route), route, load_template(str(path))))
+    found = probe(Transport(route), route, load_template(str(path)))
     assert found.gives == "neither"
     assert "shifts its log-probabilities" in found.reason

@@ -8,14 +8,11 @@ from typing import Literal
 from popi_prompt.errors import BadResponse, ModelError, ModelUnavailable, UnknownModel, UsageError
 from popi_prompt.models.chat_template import ChatTemplate
 from popi_prompt.models.response_logprobs import (
-    GivenTokens,
-    Send,
-    echo_request,
+    Sender,
+    ask_echo,
+    ask_prompt_logprobs,
     first_choice,
-    parse_echo,
-    parse_prompt_logprobs,
     plain,
-    prompt_logprobs_request,
     response_start,
     response_start_after,
     summed,
@@ -62,7 +59,7 @@ EMBEDDED = Capability(
 )
 
 
-async def probe(send: Send, route: Route, template: ChatTemplate | None) -> Capability:
+def probe(sender: Sender, route: Route, template: ChatTemplate | None) -> Capability:
     """Ask the route, with `route.scoring` only for that method.
 
     `template` is the one that `route.chat_template` names. At most five calls, mostly one or two.
@@ -73,9 +70,9 @@ async def probe(send: Send, route: Route, template: ChatTemplate | None) -> Capa
     for method in _methods(route, template):
         try:
             if method == "echo":
-                await _try_echo(send, template)
+                _try_echo(sender, template)
             else:
-                await _try_prompt_logprobs(send)
+                _try_prompt_logprobs(sender)
         except ModelError as error:
             doubts.append(_refusal(error, route, method))
         else:
@@ -84,7 +81,7 @@ async def probe(send: Send, route: Route, template: ChatTemplate | None) -> Capa
             )
     if route.scoring is not None:
         raise UsageError(f"route {route.model!r} cannot score by {route.scoring!r}: {doubts[0]}")
-    top = not route.model.startswith(_TEXT_ONLY) and await _gives_top_logprobs(send)
+    top = not route.model.startswith(_TEXT_ONLY) and _gives_top_logprobs(sender)
     told = [doubt for doubt in doubts if template is not None or "chat_template" in doubt]
     return _without_scoring(top, told)
 
@@ -102,10 +99,10 @@ def _methods(route: Route, template: ChatTemplate | None) -> tuple[ScoringMethod
     return ("prompt_logprobs", "echo")
 
 
-async def _try_echo(send: Send, template: ChatTemplate | None) -> None:
+def _try_echo(sender: Sender, template: ChatTemplate | None) -> None:
     """Raises `BadResponse` unless the route scores by echo, each token with its own number."""
     prompt = "" if template is None else template.text(_MESSAGES)
-    given = parse_echo(await send("completions", echo_request(prompt, _ANSWER)))
+    given = ask_echo(sender, prompt, _ANSWER)
     if template is None:
         raise BadResponse(
             "it would return those of given text (echo), with the model's chat template; set "
@@ -115,32 +112,22 @@ async def _try_echo(send: Send, template: ChatTemplate | None) -> None:
         raise BadResponse("it wrote nothing behind the probe, so its echo could not be checked")
     start = response_start(given, _ANSWER)
     if start is None:
-        alone = parse_echo(await send("completions", echo_request(prompt)))
-        start = response_start_after(alone, given, _ANSWER)
+        start = response_start_after(ask_echo(sender, prompt), given, _ANSWER)
     summed(given, start)
 
 
-async def _try_prompt_logprobs(send: Send) -> None:
+def _try_prompt_logprobs(sender: Sender) -> None:
     """Raises `BadResponse` unless the answer's tokens follow the prompt's own, as in a chat."""
 
-    async def ask(answer: str) -> GivenTokens:
-        request = prompt_logprobs_request(_MESSAGES, answer)
-        return parse_prompt_logprobs(await send("chat", request))
-
-    given = await ask(_ANSWER)
-    summed(given, response_start_after(await ask(""), given, _ANSWER))
+    given = ask_prompt_logprobs(sender, _MESSAGES, _ANSWER)
+    alone = ask_prompt_logprobs(sender, _MESSAGES)
+    summed(given, response_start_after(alone, given, _ANSWER))
 
 
-async def _gives_top_logprobs(send: Send) -> bool:
-    request = {
-        "messages": [{"role": m.role, "content": m.content} for m in _MESSAGES],
-        "max_tokens": 1,
-        "temperature": 0.0,
-        "logprobs": True,
-        "top_logprobs": _TOP,
-    }
+def _gives_top_logprobs(sender: Sender) -> bool:
+    turns = [{"role": m.role, "content": m.content} for m in _MESSAGES]
     try:
-        data = plain(await send("chat", request))
+        data = plain(sender.chat(turns, 1, temperature=0.0, logprobs=True, top_logprobs=_TOP))
     except BadResponse:
         return False
     content = plain(first_choice(data).get("logprobs")).get("content") or [None]

@@ -13,29 +13,31 @@ probability is not the response's, and no other answer would be exact.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from popi_prompt.errors import BadResponse
 from popi_prompt.models.chat_template import ChatTemplate
 from popi_prompt.prompts import Messages, as_data
 
-Endpoint = Literal["completions", "chat"]
 _NO_PROBABILITY = -9999.0  # what vLLM and OpenAI write for minus infinity
 _HIDDEN = "\ufffd"  # what some servers print for a part of a character
 
 
-class Send(Protocol):
-    """Sends one request through LiteLLM, with the route's model, address, key and limits.
+class Sender(Protocol):
+    """Sends through LiteLLM, with a route's model, address, key and limits; a `Transport` is one.
 
-    "completions" is `litellm.atext_completion`, "chat" is `litellm.acompletion`; `request` holds
-    their other arguments. Gives back LiteLLM's response. Raises a `ModelError`: `BadResponse` where
-    the server refused the request, `UnknownModel` where it knows no such model or address.
+    Gives back LiteLLM's response. Raises a `ModelError`: `BadResponse` where the server refuses the
+    request, `UnknownModel` where it knows no such model or address.
     """
 
-    def __call__(self, endpoint: Endpoint, request: Mapping[str, Any]) -> Awaitable[Any]:
-        """Send it."""
+    def chat(self, messages: list[dict[str, str]], max_tokens: int, **parameters: Any) -> Any:
+        """Send a chat completion."""
+        ...
+
+    def complete(self, prompts: list[str], max_tokens: int, **parameters: Any) -> Any:
+        """Send a text completion."""
         ...
 
 
@@ -53,59 +55,43 @@ class GivenTokens:
     generated: int
 
 
-async def score_with_echo(
-    send: Send, template: ChatTemplate, messages: Messages, responses: Sequence[str]
+def score_with_echo(
+    sender: Sender, template: ChatTemplate, messages: Messages, responses: Sequence[str]
 ) -> tuple[float, ...]:
     """`ScoringModel.logprobs` through text completions with echo."""
     prompt = template.text(messages)
-
-    async def given(response: str) -> GivenTokens:
-        return parse_echo(await send("completions", echo_request(prompt, response)))
-
-    return tuple([await _score(given, response) for response in responses])
+    return tuple(_score(lambda text: ask_echo(sender, prompt, text), each) for each in responses)
 
 
-async def score_with_prompt_logprobs(
-    send: Send, messages: Messages, responses: Sequence[str]
+def score_with_prompt_logprobs(
+    sender: Sender, messages: Messages, responses: Sequence[str]
 ) -> tuple[float, ...]:
     """`ScoringModel.logprobs` through vLLM's chat completions."""
-
-    async def given(response: str) -> GivenTokens:
-        request = prompt_logprobs_request(messages, response)
-        return parse_prompt_logprobs(await send("chat", request))
-
-    return tuple([await _score(given, response) for response in responses])
+    return tuple(
+        _score(lambda text: ask_prompt_logprobs(sender, messages, text), each) for each in responses
+    )
 
 
-def echo_request(prompt: str, response: str = "") -> dict[str, Any]:
-    """Arguments for `litellm.atext_completion`; `prompt` is templated text.
+def ask_echo(sender: Sender, prompt: str, response: str = "") -> GivenTokens:
+    """The tokens of a templated prompt and a response behind it.
 
-    One token is generated: to llama.cpp's server, 0 means no limit.
+    One token is generated: to llama.cpp's Python server, 0 means no limit.
     """
-    return {
-        "prompt": prompt + as_data(response),
-        "echo": True,
-        "logprobs": 1,
-        "max_tokens": 1,
-        "temperature": 0.0,
-    }
+    text = prompt + as_data(response)
+    return parse_echo(sender.complete([text], 1, echo=True, logprobs=1, temperature=0.0))
 
 
-def prompt_logprobs_request(messages: Messages, response: str = "") -> dict[str, Any]:
-    """Arguments for `litellm.acompletion`; without a response, the prompt alone."""
+def ask_prompt_logprobs(sender: Sender, messages: Messages, response: str = "") -> GivenTokens:
+    """The tokens of a chat up to the end of the response, or to where it would begin."""
     turns = [{"role": m.role, "content": as_data(m.content)} for m in messages]
     if response:
         turns.append({"role": "assistant", "content": as_data(response)})
-    return {
-        "messages": turns,
-        "max_tokens": 1,
-        "temperature": 0.0,
-        "extra_body": {
-            "prompt_logprobs": 0,  # the given tokens themselves, no alternatives
-            "add_generation_prompt": not response,
-            "continue_final_message": bool(response),
-        },
+    body = {
+        "prompt_logprobs": 0,  # the given tokens themselves, no alternatives
+        "add_generation_prompt": not response,
+        "continue_final_message": bool(response),
     }
+    return parse_prompt_logprobs(sender.chat(turns, 1, temperature=0.0, extra_body=body))
 
 
 def parse_echo(raw: Any) -> GivenTokens:
@@ -215,19 +201,15 @@ def first_choice(data: Mapping[str, Any]) -> dict[str, Any]:
     return plain(choices[0]) if isinstance(choices, list) and choices else {}
 
 
-class _Given(Protocol):
-    def __call__(self, response: str) -> Awaitable[GivenTokens]: ...
-
-
-async def _score(given: _Given, response: str) -> float:
+def _score(ask: Callable[[str], GivenTokens], response: str) -> float:
     text = as_data(response)
     if not text:
         raise BadResponse("an empty response has no log-probability")
-    whole = await given(text)
-    start = response_start(whole, text)
+    given = ask(text)
+    start = response_start(given, text)
     if start is None:
-        start = response_start_after(await given(""), whole, text)
-    return summed(whole, start)
+        start = response_start_after(ask(""), given, text)
+    return summed(given, start)
 
 
 def _letters(text: str) -> str:
