@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,14 @@ PAIRS = [
 ]
 
 
+class CountingTransport(Transport):
+    sent = 0
+
+    def complete(self, prompts: list[str], max_tokens: int, **parameters: Any) -> Any:
+        self.sent += 1
+        return super().complete(prompts, max_tokens, **parameters)
+
+
 @pytest.fixture(scope="module")
 def weights() -> Path:
     try:
@@ -76,14 +85,17 @@ def route(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
     words = [str(word) for key, value in options.items() for word in (f"--{key}", value)]
     command = [sys.executable, "-m", "llama_cpp.server", *words]
     with (
+        pytest.MonkeyPatch.context() as environment,
         log.open("wb") as file,
         subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT) as server,
     ):
         try:
+            environment.setenv("SERVER_KEY", "none")
             _wait(f"http://127.0.0.1:{port}/v1/models", server, log)
             yield Route(
                 "text-completion-openai/smollm2",
                 api_base=f"http://127.0.0.1:{port}/v1",
+                api_key_env="SERVER_KEY",
                 chat_template=NAME,
             )
         finally:
@@ -135,15 +147,15 @@ def ratio(values: tuple[float, ...]) -> float:
 def test_an_answer_whose_start_melts_into_the_prompt_is_refused(route: Route) -> None:
     messages = SYSTEM.messages("Hi", "Hi")
     with pytest.raises(BadResponse, match="between prompt and answer"):
-        over_network(route, messages, "\nHi")
+        over_network(route, messages, "  Hi")
 
 
 def test_the_probe_finds_echo_by_one_call(route: Route) -> None:
-    before = account().spent().calls
-    found = probe(Transport(route), route, load_template(NAME))
+    sender = CountingTransport(route)
+    found = probe(sender, route, load_template(NAME))
     assert (found.gives, found.scoring, found.scorer) == ("echo", "echo", "likelihood")
     assert found.reason == "likelihood: the route returns log-probabilities of given text (echo)"
-    assert account().spent().calls == before + 1
+    assert sender.sent == 1
 
 
 def test_without_a_template_the_probe_says_what_is_missing(route: Route) -> None:
