@@ -10,12 +10,13 @@ from typing import TypeVar, cast
 from popi_prompt.errors import PopiError
 from popi_prompt.models.attribution import attribution
 from popi_prompt.models.cache import AnswerCache
+from popi_prompt.models.call import Call
 from popi_prompt.models.meter import Account, Meter, Spent, paying
 from popi_prompt.models.model import Answer, Hosted, Identified, Model
 from popi_prompt.models.request import Request, from_json, to_json
 from popi_prompt.models.roles import Role
 from popi_prompt.models.route import Route
-from popi_prompt.models.trace import Call, Trace
+from popi_prompt.models.trace import Trace
 
 _T = TypeVar("_T", Answer, tuple[float, ...])
 

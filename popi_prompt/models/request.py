@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from popi_prompt.models.cache_key import JSON, cache_key
+from popi_prompt.models.call import Kind
 from popi_prompt.models.model import Answer, Model, Sampling
 from popi_prompt.models.route import Route
-from popi_prompt.models.trace import Kind
 from popi_prompt.prompts import Messages
 
 _VERSION = 1

@@ -95,7 +95,7 @@ class Transport:
         return Spent(1, round(counted), tokens_out, usd)
 
     def _attempt(self, call: Callable[..., Any], tokens: int, ticket: Ticket) -> Any:
-        future = asyncio.run_coroutine_threadsafe(self._when_free(call, tokens), _loop())
+        future = asyncio.run_coroutine_threadsafe(self._when_free(call, tokens), event_loop())
         try:
             response = future.result()
         except KeyboardInterrupt:
@@ -160,17 +160,17 @@ def _wait(state: RetryCallState) -> float:
 
 
 @cache
-def _loop() -> asyncio.AbstractEventLoop:
+def event_loop() -> asyncio.AbstractEventLoop:
     """The event loop of all transports, in a thread of its own: clients are reused across doors."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="popi-transport", daemon=True)
     thread.start()
-    atexit.register(_close, loop)
+    atexit.register(_close, loop, import_litellm())
     return loop
 
 
-def _close(loop: asyncio.AbstractEventLoop) -> None:
-    closing = import_litellm().close_litellm_async_clients()
+def _close(loop: asyncio.AbstractEventLoop, litellm: Any) -> None:
+    closing = litellm.close_litellm_async_clients()
     try:
         asyncio.run_coroutine_threadsafe(closing, loop).result(timeout=2.0)
     except TimeoutError:
