@@ -21,6 +21,7 @@ import pytest
 from popi_prompt.errors import BadResponse, MissingDependency
 from popi_prompt.models.capability import probe
 from popi_prompt.models.local import LocalModel, load_local
+from popi_prompt.models.meter import Account, Meter, paying
 from popi_prompt.models.response_logprobs import score_with_echo
 from popi_prompt.models.route import Route
 from popi_prompt.models.template_source import load_template
@@ -139,11 +140,12 @@ def test_an_answer_whose_start_melts_into_the_prompt_is_refused(route: Route) ->
 
 
 def test_the_probe_finds_echo_by_one_call(route: Route) -> None:
-    before = account().spent().calls
-    found = probe(Transport(route), route, load_template(NAME))
+    meter = Meter()
+    with paying(Account(meter, "generator")):
+        found = probe(Transport(route), route, load_template(NAME))
     assert (found.gives, found.scoring, found.scorer) == ("echo", "echo", "likelihood")
     assert found.reason == "likelihood: the route returns log-probabilities of given text (echo)"
-    assert account().spent().calls == before + 1
+    assert meter.spent()["generator"].calls == 1
 
 
 def test_without_a_template_the_probe_says_what_is_missing(route: Route) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from popi_prompt.errors import UnknownModel, UsageError
 from popi_prompt.models.chat_template import ChatTemplate
 from popi_prompt.models.llama_context import load_library
-from popi_prompt.models.local import PREFIX, is_local
+from popi_prompt.models.route import EMBEDDED, is_embedded
 from popi_prompt.models.weights import find_weights
 
 WAYS = (
@@ -32,7 +32,7 @@ def load_template(source: str) -> ChatTemplate:
     """
     if source == "chatml":
         return ChatTemplate(_CHATML, model=source)
-    if is_local(source):
+    if is_embedded(source):
         return _from_gguf(source)
     if source.endswith(".jinja"):
         return ChatTemplate(_read(source), model=source)
@@ -43,7 +43,7 @@ def load_template(source: str) -> ChatTemplate:
 
 def _from_gguf(source: str) -> ChatTemplate:
     """The template in a GGUF file's metadata; its weights are not loaded."""
-    path = find_weights(source.removeprefix(PREFIX))
+    path = find_weights(source.removeprefix(EMBEDDED))
     lib = load_library()
     params = lib.llama_model_default_params()
     params.vocab_only = True
