@@ -18,6 +18,7 @@ from popi_prompt.models.call import Call as Call
 from popi_prompt.models.call import call_record, parse_call
 from popi_prompt.models.redaction import redact as redact
 from popi_prompt.models.redaction import redacted as redacted
+from popi_prompt.models.redaction import redactor
 
 SCHEMA = "popi-prompt/trace/1"
 _log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class Trace:
     def write(self, call: Call) -> None:
         """Append one call, without secrets."""
         record = call_record(call) if self._text else self._without_text(call)
-        self._append(_encoded(_cleaned(record)))
+        self._append(_encoded(_cleaned(record, redactor())))
 
     def close(self) -> None:
         """Close the file; more calls are counted as lost."""
@@ -160,14 +161,14 @@ def _parsed(raw: bytes, path: Path, line: int) -> Call | None:
     return None
 
 
-def _cleaned(value: Any) -> Any:
+def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
     """Every string redacted before JSON is made of it: a pattern cannot cut through the JSON."""
     if isinstance(value, str):
-        return redact(value)
+        return clean(value)
     if isinstance(value, dict):
-        return {key: _cleaned(each) for key, each in value.items()}
+        return {key: _cleaned(each, clean) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_cleaned(each) for each in value]
+        return [_cleaned(each, clean) for each in value]
     return value
 
 
