@@ -97,12 +97,13 @@ class Trace:
         return record
 
 
-def read_trace(path: Path, *, notify: Callable[[str], None] = _log.warning) -> Iterator[Call]:
+def read_trace(path: str | Path, *, notify: Callable[[str], None] = _log.warning) -> Iterator[Call]:
     """The calls of a trace, one at a time.
 
     A line that a crash cut off, the last of the file or of one run in it, is left out and told to
     `notify`. Raises `DataError` with file and line for every other line that is not a call.
     """
+    path = Path(path)
     begun, whole = False, True
     bad: DataError | None = None
     for line, raw in _lines(path):
@@ -141,8 +142,9 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
             yield from enumerate(file, start=1)
     except FileNotFoundError:
         raise DataError("no such file", path=path) from None
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", path=path) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot be read ({reason})", path=path) from None
 
 
 def _parsed(raw: bytes, path: Path, line: int) -> Call | None:
