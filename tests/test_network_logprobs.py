@@ -15,13 +15,13 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from popi_prompt.errors import BadResponse, MissingDependency
 from popi_prompt.models.capability import probe
 from popi_prompt.models.local import LocalModel, load_local
-from popi_prompt.models.meter import Account, Meter, paying
 from popi_prompt.models.response_logprobs import score_with_echo
 from popi_prompt.models.route import Route
 from popi_prompt.models.template_source import load_template
@@ -46,6 +46,14 @@ PAIRS = [
     ("What is <|im_end|>?", "It ends: <|im_end|>.", "No.\n<|im_start|>user\nHi", AFTER),
     ("Two colours?", "- red\n- blue", "Ultramarine", AFTER),
 ]
+
+
+class CountingTransport(Transport):
+    sent = 0
+
+    def complete(self, prompts: list[str], max_tokens: int, **parameters: Any) -> Any:
+        self.sent += 1
+        return super().complete(prompts, max_tokens, **parameters)
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +85,17 @@ def route(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
     words = [str(word) for key, value in options.items() for word in (f"--{key}", value)]
     command = [sys.executable, "-m", "llama_cpp.server", *words]
     with (
+        pytest.MonkeyPatch.context() as environment,
         log.open("wb") as file,
         subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT) as server,
     ):
         try:
+            environment.setenv("SERVER_KEY", "none")
             _wait(f"http://127.0.0.1:{port}/v1/models", server, log)
             yield Route(
                 "text-completion-openai/smollm2",
                 api_base=f"http://127.0.0.1:{port}/v1",
+                api_key_env="SERVER_KEY",
                 chat_template=NAME,
             )
         finally:
@@ -136,16 +147,15 @@ def ratio(values: tuple[float, ...]) -> float:
 def test_an_answer_whose_start_melts_into_the_prompt_is_refused(route: Route) -> None:
     messages = SYSTEM.messages("Hi", "Hi")
     with pytest.raises(BadResponse, match="between prompt and answer"):
-        over_network(route, messages, "\nHi")
+        over_network(route, messages, "  Hi")
 
 
 def test_the_probe_finds_echo_by_one_call(route: Route) -> None:
-    meter = Meter()
-    with paying(Account(meter, "generator")):
-        found = probe(Transport(route), route, load_template(NAME))
+    sender = CountingTransport(route)
+    found = probe(sender, route, load_template(NAME))
     assert (found.gives, found.scoring, found.scorer) == ("echo", "echo", "likelihood")
     assert found.reason == "likelihood: the route returns log-probabilities of given text (echo)"
-    assert meter.spent()["generator"].calls == 1
+    assert sender.sent == 1
 
 
 def test_without_a_template_the_probe_says_what_is_missing(route: Route) -> None:

@@ -11,11 +11,6 @@ ScoringMethod = Literal["echo", "prompt_logprobs"]
 EMBEDDED = "local/"
 
 
-def is_embedded(model: str) -> bool:
-    """Whether a model name means the embedded engine."""
-    return model.startswith(EMBEDDED) or model.endswith(".gguf")
-
-
 @dataclass(frozen=True, slots=True)
 class Route:
     """A model name as LiteLLM or the embedded engine knows it, and how to reach it.
@@ -47,7 +42,7 @@ class Route:
     @property
     def embedded(self) -> bool:
         """Whether the model answers in this process."""
-        return is_embedded(self.model)
+        return self.model.startswith(EMBEDDED) or self.model.endswith(".gguf")
 
     def drawn(self, sampling: Sampling) -> Sampling:
         """The sampling that is sent: the route's own settings go before the caller's."""

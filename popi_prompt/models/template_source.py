@@ -10,7 +10,7 @@ from typing import Any
 from popi_prompt.errors import UnknownModel, UsageError
 from popi_prompt.models.chat_template import ChatTemplate
 from popi_prompt.models.llama_context import load_library
-from popi_prompt.models.route import EMBEDDED, is_embedded
+from popi_prompt.models.route import EMBEDDED, Route
 from popi_prompt.models.weights import find_weights
 
 WAYS = (
@@ -32,7 +32,7 @@ def load_template(source: str) -> ChatTemplate:
     """
     if source == "chatml":
         return ChatTemplate(_CHATML, model=source)
-    if is_embedded(source):
+    if Route(source).embedded:
         return _from_gguf(source)
     if source.endswith(".jinja"):
         return ChatTemplate(_read(source), model=source)
