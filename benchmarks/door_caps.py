@@ -3,7 +3,7 @@
     python benchmarks/door_caps.py --runs 50
 
 Every run sends requests of random length from many threads until the door says that the cap is
-reached, against a stub that sometimes breaks. Calls are capped in half of the runs, USD in the rest.
+reached, against a stub that sometimes breaks. Half of the runs cap calls, the others USD.
 """
 
 from __future__ import annotations
