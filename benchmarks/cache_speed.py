@@ -1,4 +1,4 @@
-"""How long one get and one put of the answer cache take, and what the commits add.
+"""How long one get and one put of the answer cache take, what commits add, and a trace line.
 
 python benchmarks/cache_speed.py [--answers 5000] [--bytes 1000]
 """
@@ -11,8 +11,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from popi_prompt.models.cache import AnswerCache, cache_key
+from popi_prompt.models.trace import Call, Trace
+from popi_prompt.prompts import Message
 
 
 def main() -> None:
@@ -22,7 +25,10 @@ def main() -> None:
     options = parser.parse_args()
     value = {"text": "x" * options.bytes, "finish": "stop", "tokens_in": 200, "tokens_out": 40}
     keys = [cache_key({"number": number}) for number in range(options.answers)]
-    request = {"model": "openai/gpt-4o-mini", "messages": [["user", "x" * 2 * options.bytes]]}
+    request: dict[str, Any] = {
+        "model": "openai/gpt-4o-mini",
+        "messages": [["user", "x" * 2 * options.bytes]],
+    }
     with tempfile.TemporaryDirectory() as folder:
         cache = AnswerCache(Path(folder) / "answers.sqlite")
         report("cache_key", options.answers, lambda n: cache_key({**request, "seed": n}))
@@ -37,6 +43,30 @@ def main() -> None:
         removed = cache.forget_user("u2")
         print(f"forget-user: {removed} answers in {(time.perf_counter() - started) * 1e3:.0f} ms")
         cache.close()
+        trace = Trace(Path(folder) / "run.trace.jsonl")
+        call = traced("x " * options.bytes)
+        report("trace line", options.answers, lambda n: trace.write(call))
+        trace.close()
+
+
+def traced(text: str) -> Call:
+    return Call(
+        role="generator",
+        model="openai/gpt-4o-mini",
+        kind="chat",
+        messages=(Message("system", "Be brief."), Message("user", text)),
+        answer=text,
+        tokens_in=200,
+        tokens_out=40,
+        usd=0.001,
+        seconds=0.5,
+        cached=False,
+        retries=0,
+        candidate="c1",
+        user_id="u1",
+        error=None,
+        started=time.time(),
+    )
 
 
 def report(name: str, times: int, work: Callable[[int], object]) -> None:

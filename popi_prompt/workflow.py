@@ -100,6 +100,8 @@ def optimize(
         for role in RECORDED:
             door.model(role)
         scorer = make_scorer(settings.scorer, door)
+        if settings.scorer is None:
+            observer(Noted(f"scorer {door.capability('generator').reason}"))
         origin = _origin(settings, scorer, users)
         best: list[Candidate] = []
 

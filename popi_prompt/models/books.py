@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from popi_prompt.errors import PopiError
 from popi_prompt.models.attribution import attribution
@@ -13,12 +13,15 @@ from popi_prompt.models.cache import AnswerCache
 from popi_prompt.models.call import Call
 from popi_prompt.models.meter import Account, Meter, Spent, paying
 from popi_prompt.models.model import Answer, Hosted, Identified, Model
-from popi_prompt.models.request import Request, from_json, to_json
+from popi_prompt.models.request import Kept, Request, from_json, to_json
 from popi_prompt.models.roles import Role
 from popi_prompt.models.route import Route
 from popi_prompt.models.trace import Trace
 
-_T = TypeVar("_T", Answer, tuple[float, ...])
+if TYPE_CHECKING:
+    from popi_prompt.models.capability import Capability
+
+_T = TypeVar("_T", bound=Kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +81,13 @@ class Books:
                 self._trace.write(entry.call())
         return cast(_T, answer)
 
-    def _kept(self, question: Question, key: str) -> Answer | tuple[float, ...] | None:
+    def _kept(self, question: Question, key: str) -> Kept | None:
         if self._cache is None:
             return None
         raw = self._cache.get(key, user_id=attribution().user_id)
         return None if raw is None else from_json(question.request.kind, raw)
 
-    def _keep(self, key: str, answer: Answer | tuple[float, ...]) -> None:
+    def _keep(self, key: str, answer: Kept) -> None:
         if self._cache is not None:
             self._cache.put(key, to_json(answer), user_id=attribution().user_id)
 
@@ -103,11 +106,17 @@ def _paid(question: Question, ask: Callable[[], _T], account: Account) -> _T:
     return answer
 
 
+def _text(answer: Answer | Capability | None) -> str | None:
+    if answer is None:
+        return None
+    return answer.text if isinstance(answer, Answer) else answer.reason
+
+
 class _Entry:
     """One call, for the trace, while it is under way."""
 
     def __init__(self, question: Question, account: Account):
-        self.answer: Answer | tuple[float, ...] | None = None
+        self.answer: Kept | None = None
         self.cached = False
         self.error: str | None = None
         self._question = question
@@ -118,7 +127,7 @@ class _Entry:
     def call(self) -> Call:
         """As far as it came."""
         spent, told = self._account.spent, attribution()
-        answer = self.answer.text if isinstance(self.answer, Answer) else self.answer
+        answer = self.answer if isinstance(self.answer, tuple) else _text(self.answer)
         return Call(
             role=self._question.role,
             model=self._question.route.model,

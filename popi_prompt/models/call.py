@@ -6,12 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from popi_prompt.errors import DataError
 from popi_prompt.prompts import Message, Messages
 
-Kind = Literal["chat", "logprobs", "odds"]
+Kind = Literal["chat", "logprobs", "odds", "probe"]
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "role": (str,),
@@ -89,7 +89,7 @@ def parse_call(raw: Any) -> Call:
         value = raw[name]
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             raise DataError(f"is not a call: {name!r} is a {type(value).__name__}")
-    if raw["kind"] not in ("chat", "logprobs", "odds"):
+    if raw["kind"] not in get_args(Kind):
         raise DataError(f"is not a call: 'kind' is {raw['kind']!r}")
     return Call(
         **{name: raw[name] for name in _TYPES if name not in ("messages", "answer")},

@@ -58,6 +58,8 @@ EMBEDDED = Capability(
     "embedded", "likelihood: the embedded engine returns log-probabilities of given text"
 )
 
+NEITHER = Capability("neither", "choice: the model gives no log-probabilities of given text")
+
 
 def probe(sender: Sender, route: Route, template: ChatTemplate | None) -> Capability:
     """Ask the route, with `route.scoring` only for that method.

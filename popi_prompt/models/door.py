@@ -6,22 +6,25 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from popi_prompt.errors import BadResponse, CallError, ModelError, UsageError
 from popi_prompt.models.attribution import attribution
 from popi_prompt.models.books import Books, Question
 from popi_prompt.models.meter import Spent, unknown_price
-from popi_prompt.models.model import Answer, Model, Sampling, ScoringModel
+from popi_prompt.models.model import Answer, Hosted, Model, Sampling, ScoringModel
 from popi_prompt.models.prices import price_of
-from popi_prompt.models.request import Request
+from popi_prompt.models.request import Kept, Request
 from popi_prompt.models.roles import ROLES as ROLES
 from popi_prompt.models.roles import Role
-from popi_prompt.models.route import Route
+from popi_prompt.models.route import Route, ScoringMethod
 from popi_prompt.prompts import Messages
 
+if TYPE_CHECKING:
+    from popi_prompt.models.capability import Capability
+
 Open = Callable[[Route], Model]
-_T = TypeVar("_T", Answer, tuple[float, ...])
+_T = TypeVar("_T", bound=Kept)
 
 
 class Door:
@@ -93,13 +96,18 @@ class Door:
     ) -> tuple[float, ...]:
         """Summed log-probabilities; see `ScoringModel`."""
         model = self.model(role)
-        if not isinstance(model, ScoringModel):
+        request = Request("logprobs", messages, given=tuple(responses))
+        method = self.capability(role).scoring if isinstance(model, Hosted) else None
+        if isinstance(model, Hosted) and method is not None:
+            hosted: Hosted = model
+            found: ScoringMethod = method
+            return self._once(role, request, lambda: hosted.score(found, messages, responses))
+        if isinstance(model, Hosted) or not isinstance(model, ScoringModel):
             raise UsageError(
-                f"{role} {model.name!r} gives no log-probabilities of given answers; "
+                f"{role} {self.names[role]!r} gives no log-probabilities of given answers; "
                 "use --scorer choice"
             )
         scoring: ScoringModel = model
-        request = Request("logprobs", messages, given=tuple(responses))
         return self._once(role, request, lambda: scoring.logprobs(messages, responses))
 
     def option_odds(
@@ -116,7 +124,16 @@ class Door:
 
     def scores_responses(self, role: Role) -> bool:
         """Whether the role's model gives log-probabilities of given answers."""
-        return isinstance(self.model(role), ScoringModel)
+        return self.capability(role).scorer == "likelihood"
+
+    def capability(self, role: Role) -> Capability:
+        """Which log-probabilities the role's model gives; a route is asked once, and kept."""
+        model = self.model(role)
+        if isinstance(model, Hosted):
+            return self._once(role, Request("probe", ()), model.probe)
+        from popi_prompt.models.capability import EMBEDDED, NEITHER
+
+        return EMBEDDED if isinstance(model, ScoringModel) else NEITHER
 
     def embedded(self, role: Role) -> bool:
         """Whether the role's model answers in this process."""

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from popi_prompt.errors import BadResponse
+from popi_prompt.models.capability import Capability, probe
 from popi_prompt.models.litellm_errors import import_litellm, typed
 from popi_prompt.models.model import Answer, Sampling
-from popi_prompt.models.route import Route
+from popi_prompt.models.response_logprobs import score_with_echo, score_with_prompt_logprobs
+from popi_prompt.models.route import Route, ScoringMethod
+from popi_prompt.models.template_source import load_template
 from popi_prompt.models.transport import Transport
 from popi_prompt.prompts import Messages
 
@@ -35,6 +38,8 @@ class LiteLLMModel:
             raise typed(error, route.model) from None
         parameters = litellm.get_supported_openai_params(model=route.model) or []
         self._top_logprobs = "top_logprobs" in parameters
+        source = route.chat_template
+        self._template = None if source is None else load_template(source)
         self.transport = Transport(route)
         self.concurrency = self.transport.concurrency
 
@@ -57,6 +62,20 @@ class LiteLLMModel:
         if sum(named) != 1:
             raise BadResponse(f"the answer {text!r} does not name one of {', '.join(options)}")
         return tuple(float(each) for each in named)
+
+    def probe(self) -> Capability:
+        """What log-probabilities the route gives."""
+        return probe(self.transport, self.transport.route, self._template)
+
+    def score(
+        self, method: ScoringMethod, messages: Messages, responses: Sequence[str]
+    ) -> tuple[float, ...]:
+        """Log-probabilities of given responses. Raises `ModelError`."""
+        if method == "prompt_logprobs":
+            return score_with_prompt_logprobs(self.transport, messages, responses)
+        if self._template is None:
+            raise BadResponse("scoring by echo needs the model's chat_template in a --config file")
+        return score_with_echo(self.transport, self._template, messages, responses)
 
     def count_tokens(self, text: str) -> int:
         """By LiteLLM's tokenizer for the model, or its default where it knows none."""

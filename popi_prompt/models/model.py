@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from popi_prompt.prompts import Messages
+
+if TYPE_CHECKING:
+    from popi_prompt.models.capability import Capability
+    from popi_prompt.models.route import ScoringMethod
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,16 @@ class Hosted(Protocol):
     """
 
     pays_by_request: Literal[True]
+
+    def probe(self) -> Capability:
+        """Find out by a few requests which log-probabilities the route gives."""
+        ...
+
+    def score(
+        self, method: ScoringMethod, messages: Messages, responses: Sequence[str]
+    ) -> tuple[float, ...]:
+        """`ScoringModel.logprobs` by a method that the probe found."""
+        ...
 
 
 @runtime_checkable

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-import copy
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import quote, quote_plus
@@ -19,17 +18,30 @@ _SECRET_NAME = re.compile(
     r"|(?:^|_)PASS(?:_|$)",
     re.IGNORECASE,
 )
+# Each pattern runs only where one of its words is in the lower-case text: most texts hold none.
 # Group 1, where there is one, is kept: it says what was here.
-_SHAPES = re.compile(
-    r"""\b(?:sk|pk|rk)-[A-Za-z0-9_-]{16,}                      # OpenAI, Anthropic, OpenRouter
-    | \b(?:gh[pousr]|github_pat|hf|gsk|r8|xai|glpat)[_-][A-Za-z0-9_-]{20,}
-    | \bAIza[A-Za-z0-9_-]{30,} | \bAKIA[A-Z0-9]{16}\b | \bxox[a-z]-[A-Za-z0-9-]{10,}
-    | \beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{5,}                    # JSON Web Token
-    | (\bBasic\s+)[A-Za-z0-9+/=]{16,} | (://[^\s/:@]{0,64}:)[^\s/@]{3,256}(?=@)
-    | (\bBearer\s+)(?:[A-Za-z0-9._~+/=-]{16,}|(?=[^\s]{0,15}\d)[A-Za-z0-9._~+/=-]{8,})
-    | (\b(?:[a-z]{1,16}[_-])?(?:api[_-]?key|access[_-]?key|access[_-]?token|auth[_-]?token
-        |client[_-]?secret|password)\\?["']?\s{0,4}[=:]\s{0,4}\\?["']?)[^\s"'\\&,;]{8,}""",
-    re.IGNORECASE | re.VERBOSE,
+_SHAPES = tuple(
+    (tuple(words.split()), re.compile(pattern, re.IGNORECASE))
+    for words, pattern in (
+        ("sk- pk- rk-", r"\b[spr]k-[a-z0-9_-]{16,}"),
+        ("ghp_ gho_ ghu_ ghs_ ghr_", r"\bgh[pousr]_[a-z0-9]{20,}"),
+        (
+            "github_pat_ glpat- gsk_ xai- hf_ r8_",
+            r"\b(?:github_pat|glpat|gsk|xai|hf|r8)[_-][\w-]{20,}",
+        ),
+        ("aiza", r"\baiza[\w-]{30,}"),
+        ("akia", r"\bakia[a-z0-9]{16}\b"),
+        ("xox", r"\bxox[a-z]-[a-z0-9-]{10,}"),
+        ("eyj", r"\beyj[\w-]{10,}\.[\w-]{10,}\.[\w-]{5,}"),
+        ("basic", r"(\bbasic\s{1,4})[a-z0-9+/=]{16,}"),
+        ("bearer", r"(\bbearer\s{1,4})(?:[\w.~+/=-]{16,}|(?=[^\s]{0,15}\d)[\w.~+/=-]{8,})"),
+        ("://", r"(://[^\s/:@]{0,64}:)[^\s/@]{3,256}(?=@)"),
+        (
+            "key token secret password",
+            r"((?:api[_-]?key|access[_-]?key|access[_-]?token|auth[_-]?token|client[_-]?secret"
+            r"|password)\\?[\"']?\s{0,4}[=:]\s{0,4}\\?[\"']?)[^\s\"'\\&,;]{8,}",
+        ),
+    )
 )
 _Error = TypeVar("_Error", bound=BaseException)
 
@@ -41,10 +53,22 @@ def redact(text: str) -> str:
     key, token, secret or password (as they are, and as JSON, Python, URLs and base64 write them),
     and what looks like a provider's key, a bearer token or `api_key=...`.
     """
+    return redactor()(text)
+
+
+def redactor() -> Callable[[str], str]:
+    """`redact` for many texts at once: the environment is read now and not again."""
     known = _known(_secrets())
-    if known is not None:
-        text = known.sub(REDACTED, text)
-    return _SHAPES.sub(lambda match: f"{_kept(match)}{REDACTED}", text)
+
+    def clean(text: str) -> str:
+        text = known.replaced(text)
+        lowered = text.lower()
+        for words, shape in _SHAPES:
+            if any(word in lowered for word in words):
+                text = shape.sub(_replaced, text)
+        return text
+
+    return clean
 
 
 def redacted(error: _Error) -> _Error:
@@ -52,35 +76,50 @@ def redacted(error: _Error) -> _Error:
 
     Raise it `from None`: what a provider's library says in a traceback is not redacted.
     """
-    clean = copy.copy(error)
-    clean.args = tuple(redact(each) if isinstance(each, str) else each for each in error.args)
+    clean = redactor()
+    copied = type(error).__new__(type(error))
+    copied.args = tuple(clean(each) if isinstance(each, str) else each for each in error.args)
     for name, value in vars(error).items():
-        if isinstance(value, str):
-            setattr(clean, name, redact(value))
-    return clean
+        setattr(copied, name, clean(value) if isinstance(value, str) else value)
+    return copied
 
 
 def holds_secret(text: str) -> bool:
     """Whether a secret of the environment is in the text. Shapes are not looked for."""
-    known = _known(_secrets())
-    return known is not None and known.search(text) is not None
+    return _known(_secrets()).are_in(text)
 
 
-def _kept(match: re.Match[str]) -> str:
-    return next((group for group in match.groups() if group), "")
+def _replaced(match: re.Match[str]) -> str:
+    return f"{match[1] if match.re.groups else ''}{REDACTED}"
 
 
 def _secrets() -> frozenset[str]:
     """Of the environment as it is now: keys may be set after the first call."""
-    values = (value.strip() for name, value in os.environ.items() if _SECRET_NAME.search(name))
+    values = (os.environ.get(name, "").strip() for name in os.environ if _is_secret(name))
     return frozenset(value for value in values if len(value) >= _SHORTEST)
 
 
-@lru_cache(maxsize=4)
-def _known(secrets: frozenset[str]) -> re.Pattern[str] | None:
-    forms = {form for secret in secrets for form in _forms(secret)}
-    longest_first = sorted(forms, key=lambda form: (-len(form), form))
-    return re.compile("|".join(map(re.escape, longest_first))) if forms else None
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
+
+
+class _Known:
+    """Secrets in all their forms. Looking for strings is faster than running the pattern."""
+
+    def __init__(self, secrets: frozenset[str]):
+        forms = {form for secret in secrets for form in _forms(secret)}
+        self._forms = sorted(forms, key=lambda form: (-len(form), form))
+        self._pattern = re.compile("|".join(map(re.escape, self._forms)))
+
+    def are_in(self, text: str) -> bool:
+        return any(form in text for form in self._forms)
+
+    def replaced(self, text: str) -> str:
+        return self._pattern.sub(REDACTED, text) if self.are_in(text) else text
+
+
+_known = lru_cache(maxsize=4)(_Known)
 
 
 def _forms(secret: str) -> Iterator[str]:

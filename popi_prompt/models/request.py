@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from popi_prompt.models.cache_key import JSON, cache_key
 from popi_prompt.models.call import Kind
@@ -11,13 +11,20 @@ from popi_prompt.models.model import Answer, Model, Sampling
 from popi_prompt.models.route import Route
 from popi_prompt.prompts import Messages
 
+if TYPE_CHECKING:
+    from popi_prompt.models.capability import Capability
+
+Kept: TypeAlias = "Answer | tuple[float, ...] | Capability"
 _VERSION = 1
 _TOKENS_AROUND = 16  # a message, by any chat template
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`given` are the responses to score or the options to choose from."""
+    """`given` are the responses to score or the options to choose from.
+
+    A probe of what a route gives is a request too, whose messages are the prober's own.
+    """
 
     kind: Kind
     messages: Messages
@@ -58,14 +65,20 @@ class Request:
         return tokens_in + around, self.sampling.max_tokens if self.sampling else tokens_out
 
 
-def to_json(answer: Answer | tuple[float, ...]) -> JSON:
+def to_json(answer: Kept) -> JSON:
     """An answer as the cache keeps it."""
-    return asdict(answer) if isinstance(answer, Answer) else list(answer)
+    return list(answer) if isinstance(answer, tuple) else asdict(answer)
 
 
-def from_json(kind: Kind, raw: Any) -> Answer | tuple[float, ...] | None:
+def from_json(kind: Kind, raw: Any) -> Kept | None:
     """The answer; None where it is none, so that it is asked for again."""
     try:
-        return Answer(**raw) if kind == "chat" else tuple(map(float, raw))
+        if kind == "chat":
+            return Answer(**raw)
+        if kind == "probe":
+            from popi_prompt.models.capability import Capability
+
+            return Capability(**raw)
+        return tuple(map(float, raw))
     except (TypeError, ValueError):
         return None

@@ -18,6 +18,7 @@ from popi_prompt.models.call import Call as Call
 from popi_prompt.models.call import call_record, parse_call
 from popi_prompt.models.redaction import redact as redact
 from popi_prompt.models.redaction import redacted as redacted
+from popi_prompt.models.redaction import redactor
 
 SCHEMA = "popi-prompt/trace/1"
 _log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class Trace:
     def write(self, call: Call) -> None:
         """Append one call, without secrets."""
         record = call_record(call) if self._text else self._without_text(call)
-        self._append(_encoded(_cleaned(record)))
+        self._append(_encoded(_cleaned(record, redactor())))
 
     def close(self) -> None:
         """Close the file; more calls are counted as lost."""
@@ -96,12 +97,13 @@ class Trace:
         return record
 
 
-def read_trace(path: Path, *, notify: Callable[[str], None] = _log.warning) -> Iterator[Call]:
+def read_trace(path: str | Path, *, notify: Callable[[str], None] = _log.warning) -> Iterator[Call]:
     """The calls of a trace, one at a time.
 
     A line that a crash cut off, the last of the file or of one run in it, is left out and told to
     `notify`. Raises `DataError` with file and line for every other line that is not a call.
     """
+    path = Path(path)
     begun, whole = False, True
     bad: DataError | None = None
     for line, raw in _lines(path):
@@ -140,8 +142,9 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
             yield from enumerate(file, start=1)
     except FileNotFoundError:
         raise DataError("no such file", path=path) from None
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", path=path) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot be read ({reason})", path=path) from None
 
 
 def _parsed(raw: bytes, path: Path, line: int) -> Call | None:
@@ -160,14 +163,14 @@ def _parsed(raw: bytes, path: Path, line: int) -> Call | None:
     return None
 
 
-def _cleaned(value: Any) -> Any:
+def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
     """Every string redacted before JSON is made of it: a pattern cannot cut through the JSON."""
     if isinstance(value, str):
-        return redact(value)
+        return clean(value)
     if isinstance(value, dict):
-        return {key: _cleaned(each) for key, each in value.items()}
+        return {key: _cleaned(each, clean) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_cleaned(each) for each in value]
+        return [_cleaned(each, clean) for each in value]
     return value
 
 

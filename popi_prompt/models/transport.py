@@ -183,11 +183,20 @@ def _openai_client(base: str, key: str) -> Any:
 
 
 _openai_clients: list[Any] = []
+_starting = threading.Lock()
+
+
+def event_loop() -> asyncio.AbstractEventLoop:
+    """The event loop of all transports, in a thread of its own.
+
+    One for the process: LiteLLM keeps clients and a log for the loop they were made on.
+    """
+    with _starting:
+        return _started_loop()
 
 
 @cache
-def event_loop() -> asyncio.AbstractEventLoop:
-    """The event loop of all transports, in a thread of its own: clients are reused across doors."""
+def _started_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="popi-transport", daemon=True)
     thread.start()
