@@ -12,8 +12,8 @@ import numpy as np
 
 from popi_prompt.errors import BadResponse
 from popi_prompt.models.chat_template import ChatTemplate
-from popi_prompt.models.llama_context import LlamaContext, load_library
 from popi_prompt.models.cores import Cores
+from popi_prompt.models.llama_context import LlamaContext, load_library
 from popi_prompt.models.llama_engine import LlamaEngine
 from popi_prompt.models.model import Answer, Sampling
 from popi_prompt.models.route import EMBEDDED
