@@ -14,9 +14,10 @@ import hashlib
 import json
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from aiohttp import web
@@ -54,17 +55,32 @@ class Logged:
 
     path: str
     body: dict[str, Any]
+    headers: dict[str, str]
     fault: str
     tokens_in: int
     tokens_out: int
 
 
 class StubServer:
-    """The server on a port of its own (`port` 0) in a background thread; for `with`."""
+    """The server on a port of its own (`port` 0) in a background thread; for `with`.
 
-    def __init__(self, *, latency: float = 0.0, faults: Faults = Faults(), port: int = 0):
+    `reply` may set "content", "refusal" or "finish_reason" of every answer. `most_at_once` is how
+    many requests were under way together.
+    """
+
+    def __init__(
+        self,
+        *,
+        latency: float = 0.0,
+        faults: Faults = Faults(),
+        reply: Mapping[str, str] = MappingProxyType({}),
+        port: int = 0,
+    ):
         self.log: list[Logged] = []
+        self.most_at_once = 0
         self.port = port
+        self._at_once = 0
+        self._reply = reply
         self._latency = latency
         self._faults = faults
         self._sent: Counter[bytes] = Counter()
@@ -101,6 +117,7 @@ class StubServer:
         app = web.Application(client_max_size=1 << 26)
         app.router.add_get("/log", self._show_log)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/{path:.*}", self._unknown)
         runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0
         )
@@ -122,21 +139,35 @@ class StubServer:
         self._sent[raw] += 1
         fault = self._faults.of(raw, self._sent[raw])
         body = json.loads(raw)
-        answer = _completion(body, raw, fault)
+        answer = self._altered(_completion(body, raw, fault))
         usage = answer["usage"] if fault in ("none", "empty", "cut_off") else {}
-        self.log.append(
-            Logged(
-                request.path,
-                body,
-                fault,
-                usage.get("prompt_tokens", 0),
-                usage.get("completion_tokens", 0),
-            )
-        )
-        if fault == "hangs":
-            await self._closing.wait()
-        await asyncio.sleep(self._latency)
+        self._note(request, body, fault, usage)
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            if fault == "hangs":
+                await self._closing.wait()
+            await asyncio.sleep(self._latency)
+        finally:
+            self._at_once -= 1
         return self._respond(answer, fault)
+
+    def _altered(self, answer: dict[str, Any]) -> dict[str, Any]:
+        for name, value in self._reply.items():
+            choice = answer["choices"][0]
+            (choice if name in choice else choice["message"])[name] = value
+        return answer
+
+    async def _unknown(self, request: web.Request) -> web.Response:
+        self._note(request, await request.json(), "unknown", {})
+        return web.json_response({"error": {"message": "no such address"}}, status=404)
+
+    def _note(
+        self, request: web.Request, body: dict[str, Any], fault: str, usage: dict[str, int]
+    ) -> None:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        billed = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
+        self.log.append(Logged(request.path, body, headers, fault, *billed))
 
     def _respond(self, answer: dict[str, Any], fault: str) -> web.Response:
         if fault == "rate_limited":
