@@ -23,18 +23,23 @@ from typing import Any
 from aiohttp import web
 
 RETRY_AFTER = "Retry-After"
+_SHARES = ("rate_limited", "broken", "hangs", "cut_off", "empty", "unauthorized")
 _WORDS = ("Use", "short", "plain", "words", "and", "say", "the", "main", "thing", "first.")
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Shares of requests that go wrong, each between 0 and 1; `retry_after` is in seconds."""
+    """Shares of requests that go wrong, each between 0 and 1; `retry_after` is in seconds.
+
+    An `unauthorized` one is answered as some providers do: with the key in the message.
+    """
 
     rate_limited: float = 0.0
     broken: float = 0.0
     hangs: float = 0.0
     cut_off: float = 0.0
     empty: float = 0.0
+    unauthorized: float = 0.0
     retry_after: float = 0.1
     seed: int = 0
 
@@ -42,7 +47,7 @@ class Faults:
         """What happens to the n-th sending of a request: the name of a share, or "none"."""
         digest = hashlib.sha256(f"{self.seed} {attempt} ".encode() + body).digest()
         drawn = int.from_bytes(digest[:8], "big") / 2**64
-        for name in ("rate_limited", "broken", "hangs", "cut_off", "empty"):
+        for name in _SHARES:
             drawn -= getattr(self, name)
             if drawn < 0:
                 return name
@@ -150,6 +155,10 @@ class StubServer:
             await asyncio.sleep(self._latency)
         finally:
             self._at_once -= 1
+        if fault == "unauthorized":
+            key = request.headers.get("Authorization", "")
+            problem = {"error": {"message": f"Incorrect API key provided: {key}"}}
+            return web.json_response(problem, status=401)
         return self._respond(answer, fault)
 
     def _altered(self, answer: dict[str, Any]) -> dict[str, Any]:

@@ -128,7 +128,8 @@ def test_every_attempt_is_sent_once_and_counted(
     unconfirmed: int,
 ) -> None:
     monkeypatch.setattr(transport, "RETRIES", 2)
-    with StubServer(faults=replace(Faults(), **{fault: 1.0})) as server:
+    shares: dict[str, Any] = {fault: 1.0}
+    with StubServer(faults=Faults(**shares)) as server:
         door = door_to(server, timeout=0.3)
         with pytest.raises(error, match=says) as caught, attributed(user_id="u7"):
             door.chat("generator", asking(), SHORT)
