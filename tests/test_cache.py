@@ -613,7 +613,7 @@ def test_a_path_that_cannot_be_made_leaves_answers_in_memory(
     assert len(told) == 1
     cache.close()
     assert len(told) == 2
-    assert "10 answers were not saved" in told[1]
+    assert "not saved: 10" in told[1]
 
 
 def test_what_could_not_be_saved_is_saved_once_it_can(unopenable: Path, told: list[str]) -> None:
