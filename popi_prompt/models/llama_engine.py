@@ -1,8 +1,8 @@
 """A small continuous-batching engine over one `LlamaContext`.
 
-One thread owns the context. Callers hand it jobs and wait. Slot 0 scores; the others generate,
-side by side in one batch. Every slot keeps its tokens in the KV cache, and a job starts from the
-longest common prefix with its own slot or a neighbour's.
+One thread owns the context. Callers hand it jobs and wait. The first slots score, one job at a
+time; the others generate, side by side in one batch. Every slot keeps its tokens in the KV cache,
+and a job starts from the longest common prefix with its own slot or a neighbour's.
 
 Results do not depend on what was cached or who shares a batch: a prompt is always evaluated in
 batches of at least two tokens, generated tokens one at a time, and tokens that were generated are
@@ -14,9 +14,8 @@ from __future__ import annotations
 import atexit
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,8 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popi_prompt.errors import ContextTooLong, ModelError
+from popi_prompt.models.cores import Cores
 from popi_prompt.models.llama_context import BATCH, Entry, LlamaContext
 from popi_prompt.models.model import Sampling
+from popi_prompt.models.tokens import batches, common_prefix, draw, log_probabilities
 
 _COPY_GAIN = 64  # tokens a neighbour's prefix must save before copying its cache pays
 _SCORED_ROWS = 128  # logits rows per batch: 128 x vocabulary floats stay within the caches
@@ -56,39 +57,15 @@ class _Scoring:
     future: Future[tuple[NDArray[np.float32], ...]] = field(default_factory=Future)
 
 
-class Cores:
-    """The processor cores, shared by the engines that are computing right now.
-
-    Two engines with a thread each are faster than one with two, which wait for each other at every
-    layer; a lone engine takes them all.
-    """
-
-    def __init__(self, count: int):
-        self.count = count
-        self._busy = 0
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def share(self) -> Iterator[int]:
-        """How many threads to compute with."""
-        with self._lock:
-            self._busy += 1
-            threads = max(1, self.count // self._busy)
-        try:
-            yield threads
-        finally:
-            with self._lock:
-                self._busy -= 1
-
-
 class LlamaEngine:
     """Generate and score with one context from any number of threads."""
 
-    def __init__(self, context: LlamaContext, *, slots: int, cores: Cores):
+    def __init__(self, context: LlamaContext, cores: Cores, *, scoring: int, generating: int):
         self._context = context
         self._cores = cores
-        self._cached: list[list[int]] = [[] for _ in range(slots)]
-        self._free = list(range(1, slots))
+        self._cached: list[list[int]] = [[] for _ in range(scoring + generating)]
+        self._scoring = list(range(scoring))  # the least recently used first
+        self._free = list(range(scoring, scoring + generating))
         self._active: list[_Generation] = []
         self._pending: deque[_Generation | _Scoring] = deque()
         self._wake = threading.Condition(threading.RLock())
@@ -125,6 +102,10 @@ class LlamaEngine:
         """Jobs that wait or run."""
         with self._wake:
             return self._jobs
+
+    def cached(self, prompt: Sequence[int]) -> int:
+        """How many of a prompt's first tokens need not be evaluated again."""
+        return max(common_prefix(tokens, prompt) for tokens in list(self._cached))
 
     def close(self) -> None:
         """Stop the thread after the step it is in; waiting callers get an error."""
@@ -204,7 +185,8 @@ class LlamaEngine:
     def _choose(self, prompt: list[int]) -> int:
         """The free slot with the longest common prefix; among equals the one losing least."""
         return max(
-            self._free, key=lambda s: (_common(self._cached[s], prompt), -len(self._cached[s]))
+            self._free,
+            key=lambda s: (common_prefix(self._cached[s], prompt), -len(self._cached[s])),
         )
 
     def _step(self) -> None:
@@ -222,7 +204,7 @@ class LlamaEngine:
 
     def _take(self, job: _Generation, logits: NDArray[np.float32]) -> None:
         """Draw the next token; finish the answer if it ends here."""
-        token = _draw(logits, job.sampling.temperature, job.rng)
+        token = draw(logits, job.sampling.temperature, job.rng)
         ended = self._context.ends_turn(token)
         if not ended:
             job.tokens.append(token)
@@ -239,7 +221,11 @@ class LlamaEngine:
     def _score(self, prompt: list[int], response: list[int]) -> NDArray[np.float32]:
         if not response:
             return np.empty(0, dtype=np.float32)
-        return self._prefill(0, prompt + response[:-1], len(prompt) - 1, picks=response)
+        tokens = prompt + response[:-1]
+        slot = max(self._scoring, key=lambda s: common_prefix(self._cached[s], tokens))
+        self._scoring.remove(slot)
+        self._scoring.append(slot)
+        return self._prefill(slot, tokens, len(prompt) - 1, picks=response)
 
     def _prefill(
         self, slot: int, tokens: list[int], first_row: int, picks: list[int] | None = None
@@ -255,21 +241,21 @@ class LlamaEngine:
         self._count(len(tokens), len(tokens) - start)
         size = BATCH if picks is None else _SCORED_ROWS
         kept: list[NDArray[np.float32]] = []
-        for a, b in _batches(start, len(tokens), size):
+        for a, b in batches(start, len(tokens), size):
             entries = [Entry(tokens[i], i, slot, i >= first_row) for i in range(a, b)]
             with self._cores.share() as threads:
                 logits = self._context.evaluate(entries, threads)
             if len(logits):
                 first = max(a, first_row) - first_row
-                kept.append(_log_probabilities(logits, picks[first:]) if picks else logits.copy())
+                kept.append(log_probabilities(logits, picks[first:]) if picks else logits.copy())
         self._cached[slot] = list(tokens)
         return np.concatenate(kept)
 
     def _reuse(self, slot: int, tokens: list[int]) -> int:
         """Length of the prefix at hand, after copying a neighbour's cache if that saves enough."""
-        own = _common(self._cached[slot], tokens)
-        best = max(range(len(self._cached)), key=lambda s: _common(self._cached[s], tokens))
-        length = _common(self._cached[best], tokens)
+        own = common_prefix(self._cached[slot], tokens)
+        best = max(range(len(self._cached)), key=lambda s: common_prefix(self._cached[s], tokens))
+        length = common_prefix(self._cached[best], tokens)
         if best == slot or length < own + _COPY_GAIN:
             return own
         self._context.copy(best, slot)
@@ -278,35 +264,3 @@ class LlamaEngine:
     def _count(self, asked: int, evaluated: int) -> None:
         self.tokens_asked += asked
         self.tokens_evaluated += evaluated
-
-
-def _batches(start: int, end: int, size: int) -> list[tuple[int, int]]:
-    """Cut a range into batches of at most `size`, none of a single token unless it is all."""
-    cuts = list(range(start, end, size))
-    if len(cuts) > 1 and end - cuts[-1] == 1:
-        cuts[-1] -= 1
-    return list(zip(cuts, [*cuts[1:], end], strict=True))
-
-
-def _common(a: Sequence[int], b: Sequence[int]) -> int:
-    shorter = min(len(a), len(b))
-    if a[:shorter] == b[:shorter]:
-        return shorter
-    return next(i for i in range(shorter) if a[i] != b[i])
-
-
-def _log_probabilities(logits: NDArray[np.float32], picks: list[int]) -> NDArray[np.float32]:
-    """log softmax(logits)[row, picks[row]] for each row."""
-    top = logits.max(axis=1)
-    total = np.exp(logits - top[:, None]).sum(axis=1, dtype=np.float64)
-    chosen = logits[np.arange(len(logits)), picks[: len(logits)]]
-    result: NDArray[np.float32] = (chosen - top - np.log(total)).astype(np.float32)
-    return result
-
-
-def _draw(logits: NDArray[np.float32], temperature: float, rng: np.random.Generator) -> int:
-    if temperature <= 0:
-        return int(logits.argmax())
-    scaled = (logits.astype(np.float64) - float(logits.max())) / temperature
-    weights = np.exp(scaled)
-    return int(np.searchsorted(np.cumsum(weights), rng.random() * weights.sum(), side="right"))

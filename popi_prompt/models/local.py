@@ -12,8 +12,9 @@ import numpy as np
 
 from popi_prompt.errors import BadResponse
 from popi_prompt.models.chat_template import ChatTemplate
+from popi_prompt.models.cores import Cores
 from popi_prompt.models.llama_context import LlamaContext, load_library
-from popi_prompt.models.llama_engine import Cores, LlamaEngine
+from popi_prompt.models.llama_engine import LlamaEngine
 from popi_prompt.models.model import Answer, Sampling
 from popi_prompt.models.route import EMBEDDED
 from popi_prompt.models.weights import CATALOGUE, find_weights
@@ -22,7 +23,9 @@ from popi_prompt.prompts import Messages
 PREFIX = EMBEDDED
 CONTEXT = 4096
 MOST_ENGINES = 4
+SCORING = 2  # prefixes that an engine keeps for scoring
 GENERATING = 2  # answers side by side in an engine
+_JOB_TOKENS = 128  # a waiting job's usual work, weighed against a prefix at hand
 
 
 class LocalModel:
@@ -35,11 +38,13 @@ class LocalModel:
         self.identity = _identity(name.removeprefix(PREFIX), path)
         cores = Cores(min(os.cpu_count() or 1, MOST_ENGINES))
         contexts = [
-            LlamaContext(path, context=CONTEXT, slots=1 + GENERATING) for _ in range(cores.count)
+            LlamaContext(path, context=CONTEXT, slots=SCORING + GENERATING)
+            for _ in range(cores.count)
         ]
         self._context = contexts[0]
         self.engines = [
-            LlamaEngine(context, slots=1 + GENERATING, cores=cores) for context in contexts
+            LlamaEngine(context, cores, scoring=SCORING, generating=GENERATING)
+            for context in contexts
         ]
         self.concurrency = GENERATING * len(self.engines)
         bos = self._context.begin_of_text()
@@ -54,7 +59,7 @@ class LocalModel:
     def chat(self, messages: Messages, sampling: Sampling) -> Answer:
         """Answer with the model's own chat template."""
         prompt = self.prompt_tokens(messages)
-        generated = self._engine().generate(prompt, sampling)
+        generated = self._engine(prompt).generate(prompt, sampling)
         text = b"".join(map(self._context.piece, generated.tokens)).decode("utf-8", "replace")
         return Answer(
             text=text.strip(),
@@ -68,7 +73,8 @@ class LocalModel:
         tokens = [self._context.tokenize(text, special=False) for text in responses]
         if not all(tokens):
             raise BadResponse("an empty response has no log-probability")
-        return self._engine().score(self.prompt_tokens(messages), tokens)
+        prompt = self.prompt_tokens(messages)
+        return self._engine(prompt).score(prompt, tokens)
 
     def option_odds(self, messages: Messages, options: Sequence[str]) -> tuple[float, ...]:
         """Exact: from the log-probabilities of the options themselves."""
@@ -80,9 +86,12 @@ class LocalModel:
         """By the model's own tokenizer."""
         return len(self._context.tokenize(text, special=False))
 
-    def _engine(self) -> LlamaEngine:
-        """The engine with the least to do; which one changes the time, not the result."""
-        return min(self.engines, key=lambda engine: engine.load)
+    def _engine(self, prompt: list[int]) -> LlamaEngine:
+        """The engine that will be done first; which one changes the time, not the result."""
+        return min(
+            self.engines,
+            key=lambda engine: engine.load * _JOB_TOKENS - engine.cached(prompt),
+        )
 
     def prompt_tokens(self, messages: Messages) -> list[int]:
         """The templated prompt; message text is tokenized as text whatever it contains."""

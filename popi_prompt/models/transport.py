@@ -63,9 +63,22 @@ class Transport:
     def complete(self, prompts: list[str], max_tokens: int, **parameters: Any) -> Any:
         """Text completions as LiteLLM returns them. Raises `ModelError`."""
         call = partial(
-            self._litellm.atext_completion, prompt=prompts, max_tokens=max_tokens, **parameters
+            self._litellm.atext_completion,
+            prompt=prompts,
+            max_tokens=max_tokens,
+            client=self._text_client(),
+            **parameters,
         )
         return self._send(call, prompts, max_tokens * len(prompts))
+
+    def _text_client(self) -> Any:
+        """A kept client for text completions; None where LiteLLM must find the address itself."""
+        _, _, key, base = self._litellm.get_llm_provider(
+            self.route.model, api_base=self.route.api_base, api_key=self._fixed.get("api_key")
+        )
+        if base is None:
+            return None
+        return _openai_client(base, key or os.environ.get("OPENAI_API_KEY") or "none")
 
     def count_tokens(self, text: str) -> int:
         """By LiteLLM's tokenizer for the model, or its default where it knows none."""
@@ -159,6 +172,17 @@ def _wait(state: RetryCallState) -> float:
     return _backoff(state) if asked is None else asked + _spread(state)
 
 
+@cache
+def _openai_client(base: str, key: str) -> Any:
+    """LiteLLM makes a client for every text completion, with a connection it never closes."""
+    import openai
+
+    client = openai.AsyncOpenAI(api_key=key, base_url=base, max_retries=0)
+    _openai_clients.append(client)
+    return client
+
+
+_openai_clients: list[Any] = []
 _starting = threading.Lock()
 
 
@@ -181,9 +205,14 @@ def _started_loop() -> asyncio.AbstractEventLoop:
 
 
 def _close(loop: asyncio.AbstractEventLoop, litellm: Any) -> None:
-    closing = litellm.close_litellm_async_clients()
     try:
-        asyncio.run_coroutine_threadsafe(closing, loop).result(timeout=2.0)
+        asyncio.run_coroutine_threadsafe(_close_clients(litellm), loop).result(timeout=2.0)
     except TimeoutError:
         return
     loop.call_soon_threadsafe(loop.stop)
+
+
+async def _close_clients(litellm: Any) -> None:
+    for client in _openai_clients:
+        await client.close()
+    await litellm.close_litellm_async_clients()

@@ -1,8 +1,8 @@
-"""Demonstration sets: training users whose best summary is clear, balanced over summaries."""
+"""Demonstration sets: training users whose best summary is clear, in an order to be rehearsed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +13,10 @@ from popi_prompt.optimizers.statements import RewardTable
 from popi_prompt.prompts import View, render_signals
 from popi_prompt.schema import User
 
-_ROUNDS = 2
-_MOST_TOKENS = 1800
-_CLEAR = 0.5  # the share of a summary's users that demonstrations are drawn from
+_EXAMPLES = 8
+_FEWEST = 2  # of each summary
+_MOST_TOKENS = 2400
+_CLEAR = 0.6  # the share of a summary's users that demonstrations are drawn from
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +34,13 @@ class DemonstrationSet:
 
 
 def draw_sets(
-    table: RewardTable,
-    users: Sequence[User],
-    texts: Sequence[str],
-    *,
-    count: int,
-    rng: np.random.Generator,
+    by_summary: Mapping[str, Sequence[User]], *, count: int, rng: np.random.Generator
 ) -> tuple[DemonstrationSet, ...]:
     """Up to `count` different sets.
 
-    A user's summary is the text with the highest reward; drawn are those for whom it wins by most.
-    Every round shows each summary once: a small model repeats what it saw last, and a list that
-    ends twice on one summary would end all answers on it.
+    They differ in users, in how many each summary gets and in order: a small model leans to what it
+    saw last and most, and only rehearsing tells which lean cancels out.
     """
-    by_summary = _by_summary(table, users, texts)
     sets: dict[DemonstrationSet, None] = {}
     for _ in range(4 * count):
         drawn = _draw(by_summary, rng)
@@ -66,10 +60,13 @@ def fits(examples: DemonstrationSet, view: View, door: Door) -> bool:
     return tokens <= _MOST_TOKENS
 
 
-def _by_summary(
+def users_by_summary(
     table: RewardTable, users: Sequence[User], texts: Sequence[str]
 ) -> dict[str, list[User]]:
-    """Users by their best text, the clearest first."""
+    """Users under the text with the highest reward for them, those it wins by most first.
+
+    Users with an empty cell are left out.
+    """
     gaps: dict[str, list[tuple[float, int]]] = {text: [] for text in texts}
     for i, user in enumerate(users):
         rewards = table.rewards(user, texts)
@@ -81,14 +78,22 @@ def _by_summary(
     return {text: [users[i] for _, i in sorted(found)] for text, found in gaps.items()}
 
 
-def _draw(by_summary: dict[str, list[User]], rng: np.random.Generator) -> DemonstrationSet:
-    """Rounds of one user for each summary, in random order within a round."""
-    pools: dict[str, list[User]] = {}
-    for text, found in by_summary.items():
-        clear = found[: max(int(len(found) * _CLEAR), _ROUNDS)]
-        pools[text] = [clear[i] for i in rng.permutation(len(clear))]
-    picked: list[tuple[User, str]] = []
-    for _ in range(_ROUNDS):
-        shown = [(pool.pop(), text) for text, pool in pools.items() if pool]
-        picked += [shown[i] for i in rng.permutation(len(shown))]
-    return DemonstrationSet(tuple(picked))
+def _draw(by_summary: Mapping[str, Sequence[User]], rng: np.random.Generator) -> DemonstrationSet:
+    """Each summary with about its share of examples, whose order is blocks, rounds or a shuffle."""
+    share = max(_EXAMPLES // max(len(by_summary), 1), _FEWEST)
+    drawn: list[list[tuple[User, str]]] = []
+    for text, users in by_summary.items():
+        clear = users[: max(round(len(users) * _CLEAR), share)]
+        wanted = int(share + rng.integers(-1, 2))
+        drawn.append([(clear[i], text) for i in rng.permutation(len(clear))[:wanted]])
+    blocks = [drawn[i] for i in rng.permutation(len(drawn))]
+    order = rng.integers(3)
+    if order == 0:
+        examples = [example for block in blocks for example in block]
+    elif order == 1:
+        longest = max(map(len, blocks), default=0)
+        examples = [block[i] for i in range(longest) for block in blocks if i < len(block)]
+    else:
+        flat = [example for block in blocks for example in block]
+        examples = [flat[i] for i in rng.permutation(len(flat))]
+    return DemonstrationSet(tuple(examples))

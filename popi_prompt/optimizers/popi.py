@@ -2,8 +2,8 @@
 
 1. Candidate summaries are scored on a few training users; a handful that together serve them best
    is scored on more, under the conditioning that brings the most.
-2. Demonstration sets are drawn from users whose best summary is clear; the proposer writes
-   instructions.
+2. Demonstration sets are drawn from users whose best summary is clear and rehearsed on others; the
+   proposer writes instructions.
 3. Optuna's TPE sampler picks combinations; each is scored on validation users, block by block,
    and stopped once it is unlikely to beat the best one, compared on the same users.
 """
@@ -88,13 +88,14 @@ class _Search:
         ]
 
     def _trial(self, trial: optuna.Trial) -> float:
-        candidate = self._space.candidate(
-            {
-                name: trial.suggest_categorical(name, range(size))
-                for name, size in self._space.sizes.items()
-            }
-        )
+        chosen = {
+            name: trial.suggest_categorical(name, range(size))
+            for name, size in self._space.sizes.items()
+        }
+        candidate = self._space.candidate(chosen)
         try:
+            if not self._space.allows(chosen, self._task.door):
+                raise optuna.TrialPruned
             if candidate not in self._rewards:
                 with attributed(candidate=f"trial {trial.number}"):
                     self._rewards[candidate] = self._score(candidate)

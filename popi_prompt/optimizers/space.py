@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from popi_prompt.candidate import Candidate
-from popi_prompt.evaluation import Outcome, evaluate
-from popi_prompt.events import PhaseStarted
-from popi_prompt.inference import summarizer
-from popi_prompt.optimizers.demonstrations import DemonstrationSet, draw_sets, fits
+from popi_prompt.models.door import Door
+from popi_prompt.optimizers.demonstrations import (
+    DemonstrationSet,
+    draw_sets,
+    fits,
+    users_by_summary,
+)
 from popi_prompt.optimizers.instructions import propose
 from popi_prompt.optimizers.optimizer import Task
+from popi_prompt.optimizers.rehearsal import Rehearsal
 from popi_prompt.optimizers.statements import RewardTable, candidate_summaries
 from popi_prompt.prompts import CONDITIONINGS, UNTUNED_CONDITIONING, VIEWS, Conditioning
 from popi_prompt.schema import User
 
-_SCREENING_USERS = (5, 8)
-_TRAINING_USERS = 18
-_SCREENED = 5
+_SCREENING_USERS = (6, 12)
+_SCREENED = 7
 _SHORTLIST = 4
+_TRAINING_USERS = 36
 _PROBING_USERS = 4
 _PROBED = 2
 _CONDITIONINGS = 2
-_DRAWN = 8
+_DRAWN = 16
 _SETS = 3
-_REHEARSING_USERS = 7
+_REHEARSING_USERS = 18
+_BLOCK = 6
 _PROPOSALS = 2
 
 
@@ -48,6 +53,10 @@ class Space:
             "view": len(VIEWS),
             "conditioning": len(self.conditionings),
         }
+
+    def allows(self, chosen: dict[str, int], door: Door) -> bool:
+        """Whether the chosen demonstrations fit a small context in the chosen view."""
+        return fits(self.sets[chosen["demonstrations"]], VIEWS[chosen["view"]], door)
 
     def candidate(self, chosen: dict[str, int]) -> Candidate:
         """The combination of these choices, by index."""
@@ -70,44 +79,45 @@ def build_space(task: Task) -> Space:
     texts = candidate_summaries(task, few)
     probe.fill(few, texts, "scoring candidate summaries")
     texts = probe.cover(few, texts, _SCREENED)
-    probe.fill(more, texts, "scoring the better half again")
+    probe.fill(more, texts, "scoring the better ones on more users")
     texts = probe.cover(more, texts, _SHORTLIST)
     ranked = _rank_conditionings(task, tables, few[:_PROBING_USERS], texts[:_PROBED])
     table = tables[ranked[0]]
-    table.fill(users, texts, "scoring the best on more users")
-    rehearsing, shown = users[:_REHEARSING_USERS], users[_REHEARSING_USERS:]
-    drawn = draw_sets(table, shown, table.kinds_of_taste(users, texts), count=_DRAWN, rng=rng)
-    fitting = tuple(each for each in drawn if all(fits(each, v, task.door) for v in VIEWS))
-    sets = _rehearse(task, fitting, ranked[0], rehearsing)
+    table.fill(more, texts, "scoring the best under the best conditioning")
+    texts = table.kinds_of_taste(more, texts)
+    table.fill(users, texts, "scoring what is left on all of them")
+    sets = _demonstrations(task, table, users, texts, rng)
     none = DemonstrationSet(())
     instructions = propose(task, sets[0] if sets else none, _PROPOSALS)
     best = (each for each in ranked[:_CONDITIONINGS] if each != UNTUNED_CONDITIONING)
     return Space(instructions, (none, *sets), (UNTUNED_CONDITIONING, *best))
 
 
-def _rehearse(
+def _demonstrations(
     task: Task,
-    sets: Sequence[DemonstrationSet],
-    conditioning: Conditioning,
+    table: RewardTable,
     users: Sequence[User],
+    texts: tuple[str, ...],
+    rng: np.random.Generator,
 ) -> tuple[DemonstrationSet, ...]:
-    """The sets that lead to the best summaries of training users who are in none of them.
+    """Sets drawn from some of the users, the best in rehearsals with the others."""
+    by_summary = users_by_summary(table, users, texts)
+    rehearsing = _in_turn(by_summary)[: min(_REHEARSING_USERS, len(users) // 2)]
+    shown = {
+        text: [user for user in found if user not in rehearsing]
+        for text, found in by_summary.items()
+    }
+    drawn = draw_sets(shown, count=_DRAWN, rng=rng)
+    fitting = [each for each in drawn if fits(each, "liked", task.door)]
+    rehearsal = Rehearsal(task, table, texts)
+    return rehearsal.best(fitting, rehearsing, count=_SETS, block=_BLOCK)
 
-    The order of demonstrations alone can make a small model write the same summary for everybody,
-    so many are tried. What they lead to has mostly been scored before and costs no generator call.
-    """
-    metric = task.metric(conditioning)
-    means: list[float] = []
-    task.observer(PhaseStarted("rehearsing demonstrations", len(sets) * len(users)))
-    for each in sets:
-        candidate = Candidate(
-            demonstrations=each.rendered("liked"), view="liked", conditioning=conditioning
-        )
-        results = evaluate(users, summarizer(candidate, task.door), metric, task.observer)
-        rewards = [result.reward for result in results if isinstance(result, Outcome)]
-        means.append(float(np.mean(rewards)) if rewards else -np.inf)
-    best_first = np.argsort([-mean for mean in means], kind="stable")
-    return tuple(sets[i] for i in best_first[:_SETS])
+
+def _in_turn(by_summary: Mapping[str, Sequence[User]]) -> list[User]:
+    """Every second user of each summary in turn, so that any first few hold all tastes."""
+    halves = [found[1::2] for found in by_summary.values()]
+    longest = max(map(len, halves), default=0)
+    return [half[i] for i in range(longest) for half in halves if i < len(half)]
 
 
 def _rank_conditionings(

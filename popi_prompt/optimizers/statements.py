@@ -36,7 +36,7 @@ class RewardTable:
 
     def __init__(self, task: Task, conditioning: Conditioning):
         self._task = task
-        self._metric = task.metric(conditioning)
+        self.metric = task.metric(conditioning)
         self._cells: dict[tuple[str, str], float] = {}
 
     def fill(self, users: Sequence[User], texts: Sequence[str], title: str) -> None:
@@ -64,7 +64,7 @@ class RewardTable:
     def _cell(self, cell: tuple[User, str]) -> float | ModelError:
         user, text = cell
         try:
-            return self._metric.outcome(user, text).reward
+            return self.metric.outcome(user, text).reward
         except ModelError as error:
             return error
         finally:
