@@ -14,26 +14,32 @@ import hashlib
 import json
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from aiohttp import web
 
 RETRY_AFTER = "Retry-After"
+_SHARES = ("rate_limited", "broken", "hangs", "cut_off", "empty", "unauthorized")
 _WORDS = ("Use", "short", "plain", "words", "and", "say", "the", "main", "thing", "first.")
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Shares of requests that go wrong, each between 0 and 1; `retry_after` is in seconds."""
+    """Shares of requests that go wrong, each between 0 and 1; `retry_after` is in seconds.
+
+    An `unauthorized` one is answered as some providers do: with the key in the message.
+    """
 
     rate_limited: float = 0.0
     broken: float = 0.0
     hangs: float = 0.0
     cut_off: float = 0.0
     empty: float = 0.0
+    unauthorized: float = 0.0
     retry_after: float = 0.1
     seed: int = 0
 
@@ -41,7 +47,7 @@ class Faults:
         """What happens to the n-th sending of a request: the name of a share, or "none"."""
         digest = hashlib.sha256(f"{self.seed} {attempt} ".encode() + body).digest()
         drawn = int.from_bytes(digest[:8], "big") / 2**64
-        for name in ("rate_limited", "broken", "hangs", "cut_off", "empty"):
+        for name in _SHARES:
             drawn -= getattr(self, name)
             if drawn < 0:
                 return name
@@ -54,17 +60,32 @@ class Logged:
 
     path: str
     body: dict[str, Any]
+    headers: dict[str, str]
     fault: str
     tokens_in: int
     tokens_out: int
 
 
 class StubServer:
-    """The server on a port of its own (`port` 0) in a background thread; for `with`."""
+    """The server on a port of its own (`port` 0) in a background thread; for `with`.
 
-    def __init__(self, *, latency: float = 0.0, faults: Faults = Faults(), port: int = 0):
+    `reply` may set "content", "refusal" or "finish_reason" of every answer. `most_at_once` is how
+    many requests were under way together.
+    """
+
+    def __init__(
+        self,
+        *,
+        latency: float = 0.0,
+        faults: Faults = Faults(),
+        reply: Mapping[str, str] = MappingProxyType({}),
+        port: int = 0,
+    ):
         self.log: list[Logged] = []
+        self.most_at_once = 0
         self.port = port
+        self._at_once = 0
+        self._reply = reply
         self._latency = latency
         self._faults = faults
         self._sent: Counter[bytes] = Counter()
@@ -101,6 +122,7 @@ class StubServer:
         app = web.Application(client_max_size=1 << 26)
         app.router.add_get("/log", self._show_log)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/{path:.*}", self._unknown)
         runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0
         )
@@ -122,21 +144,39 @@ class StubServer:
         self._sent[raw] += 1
         fault = self._faults.of(raw, self._sent[raw])
         body = json.loads(raw)
-        answer = _completion(body, raw, fault)
+        answer = self._altered(_completion(body, raw, fault))
         usage = answer["usage"] if fault in ("none", "empty", "cut_off") else {}
-        self.log.append(
-            Logged(
-                request.path,
-                body,
-                fault,
-                usage.get("prompt_tokens", 0),
-                usage.get("completion_tokens", 0),
-            )
-        )
-        if fault == "hangs":
-            await self._closing.wait()
-        await asyncio.sleep(self._latency)
+        self._note(request, body, fault, usage)
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            if fault == "hangs":
+                await self._closing.wait()
+            await asyncio.sleep(self._latency)
+        finally:
+            self._at_once -= 1
+        if fault == "unauthorized":
+            key = request.headers.get("Authorization", "")
+            problem = {"error": {"message": f"Incorrect API key provided: {key}"}}
+            return web.json_response(problem, status=401)
         return self._respond(answer, fault)
+
+    def _altered(self, answer: dict[str, Any]) -> dict[str, Any]:
+        for name, value in self._reply.items():
+            choice = answer["choices"][0]
+            (choice if name in choice else choice["message"])[name] = value
+        return answer
+
+    async def _unknown(self, request: web.Request) -> web.Response:
+        self._note(request, await request.json(), "unknown", {})
+        return web.json_response({"error": {"message": "no such address"}}, status=404)
+
+    def _note(
+        self, request: web.Request, body: dict[str, Any], fault: str, usage: dict[str, int]
+    ) -> None:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        billed = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
+        self.log.append(Logged(request.path, body, headers, fault, *billed))
 
     def _respond(self, answer: dict[str, Any], fault: str) -> web.Response:
         if fault == "rate_limited":

@@ -15,7 +15,7 @@ from popi_prompt.errors import AuthenticationError, DataError
 from popi_prompt.models.redaction import REDACTED, holds_secret, redact, redacted
 
 KEY = 'p1anted "key"/with + \\ and \u00e9'
-fresh = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+fresh = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 # Environment values hold no NUL; the letters of "[redacted]" alone could make a secret.
 SECRETS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=8, max_size=60)
 SECRETS = SECRETS.filter(lambda text: len(text.strip()) >= 8 and text.strip() not in REDACTED)

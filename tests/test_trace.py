@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from popi_prompt.errors import DataError, UsageError
@@ -40,6 +40,7 @@ CALL = Call(
     started=1_790_000_000.25,
 )
 TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
+unhurried = settings(deadline=None)
 # Two surrogates that make a pair become one character in JSON.
 WHOLE = TEXT.map(lambda text: text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -89,6 +90,7 @@ def read(path: Path, told: list[str] | None = None) -> list[Call]:
 # there and back
 
 
+@unhurried
 @given(calls=st.lists(CALLS, max_size=4))
 def test_calls_come_back_as_they_went(
     calls: list[Call], tmp_path_factory: pytest.TempPathFactory

@@ -12,7 +12,7 @@ from popi_prompt.models.attribution import attribution
 from popi_prompt.models.cache import AnswerCache
 from popi_prompt.models.call import Call
 from popi_prompt.models.meter import Account, Meter, Spent, paying
-from popi_prompt.models.model import Answer, Hosted, Identified, Model
+from popi_prompt.models.model import Answer, Model
 from popi_prompt.models.request import Kept, Request, from_json, to_json
 from popi_prompt.models.roles import Role
 from popi_prompt.models.route import Route
@@ -35,8 +35,7 @@ class Question:
 
     def key(self) -> str:
         """Under which the answer is kept."""
-        identity = self.model.identity if isinstance(self.model, Identified) else None
-        return self.request.key(self.route, identity)
+        return self.request.key(self.route, getattr(self.model, "identity", None))
 
 
 class Books:
@@ -94,7 +93,7 @@ class Books:
 
 def _paid(question: Question, ask: Callable[[], _T], account: Account) -> _T:
     """Ask. A hosted model pays for each of its requests, for others it is done here."""
-    if isinstance(question.model, Hosted):
+    if getattr(question.model, "pays_by_request", False):
         with paying(account):
             return ask()
     request, model = question.request, question.model

@@ -162,7 +162,8 @@ class AnswerCache:
         if self._thread is not None:
             self._thread.join()
         if not self._save() and self._fresh.answers:
-            self._notify(f"cache {self.path}: {len(self._fresh.answers)} answers were not saved")
+            lost = len(self._fresh.answers)
+            self._notify(f"cache {self.path}: answers that were not saved: {lost}")
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -50,9 +50,9 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """A transaction that writes; rolled back by any exception."""
-    db.execute("BEGIN IMMEDIATE")
+def transaction(db: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
+    """A transaction, rolled back by any exception; IMMEDIATE to write, DEFERRED to read."""
+    db.execute(f"BEGIN {kind}")
     try:
         yield
         db.execute("COMMIT")
@@ -69,7 +69,8 @@ def prepare(path: Path, reader: sqlite3.Connection, writer: sqlite3.Connection) 
     Raises `CacheError` for a file that is damaged or not a cache, before anything is written.
     """
     try:
-        new = not _check_ours(writer, path)
+        with transaction(writer, "DEFERRED"):
+            new = not _check_ours(writer, path)
         os.chmod(path, 0o600)
         if new:
             writer.execute("PRAGMA auto_vacuum = INCREMENTAL")

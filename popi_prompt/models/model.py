@@ -40,7 +40,8 @@ class Answer:
 class Model(Protocol):
     """A chat model. Thread-safe; `concurrency` says how many calls at once pay off.
 
-    Every method may raise a `ModelError` without role; the door adds it.
+    Every method may raise a `ModelError` without role; the door adds it. A model whose answers
+    depend on more than its name, such as the bytes of its weights, says so in a text `identity`.
     """
 
     name: str
@@ -93,10 +94,3 @@ class Hosted(Protocol):
     ) -> tuple[float, ...]:
         """`ScoringModel.logprobs` by a method that the probe found."""
         ...
-
-
-@runtime_checkable
-class Identified(Protocol):
-    """A model whose answers depend on more than its name, such as the bytes of its weights."""
-
-    identity: str

@@ -44,7 +44,7 @@ class Request:
                 "chat_template": route.chat_template,
                 "scoring": route.scoring,
                 "messages": [[m.role, m.content] for m in self.messages],
-                "sampling": None if self.sampling is None else asdict(self.sampling),
+                "sampling": _sampling(self.sampling),
                 "given": list(self.given),
             }
         )
@@ -65,8 +65,18 @@ class Request:
         return tokens_in + around, self.sampling.max_tokens if self.sampling else tokens_out
 
 
+def _sampling(sampling: Sampling | None) -> JSON:
+    """What decides an answer: drawn greedily, the number of the draw does not."""
+    if sampling is None:
+        return None
+    sample = sampling.sample if sampling.temperature > 0 else 0
+    return [sampling.max_tokens, sampling.temperature, sampling.seed, sample]
+
+
 def to_json(answer: Kept) -> JSON:
     """An answer as the cache keeps it."""
+    if isinstance(answer, Answer):
+        return {name: getattr(answer, name) for name in Answer.__slots__}
     return list(answer) if isinstance(answer, tuple) else asdict(answer)
 
 
