@@ -5,15 +5,18 @@ PopiError
 ├── DataError             a file of users that cannot be read; carries file and line
 ├── ProgramError          a compiled program that cannot be loaded
 ├── OptimizationError     the data leave nothing to optimize or to measure
-└── ModelError            a model call; carries role, model and user once they are known
-    ├── UnknownModel          no such local model, provider or GGUF file
-    ├── MissingDependency     an extra or a weights package is not installed
-    ├── WeightsError          the weights on disk are not the published ones
-    ├── ContextTooLong        the prompt does not fit the model's context
-    ├── AuthenticationError   the provider refused the key, or there is none
-    ├── RateLimited           the provider asked to slow down, also after retries
-    ├── ModelUnavailable      network, time-out or server error, also after retries
-    └── BadResponse           an answer that holds nothing usable
+├── CacheError            the cache of answers on disk is damaged or not ours
+└── CallError             about one model call; carries role, model and user once they are known
+    ├── BudgetExceeded        it could exceed a cap: it was not sent, and the run is over
+    └── ModelError            it gave no answer: a failed item
+        ├── UnknownModel          no such local model, provider or GGUF file
+        ├── MissingDependency     an extra or a weights package is not installed
+        ├── WeightsError          the weights on disk are not the published ones
+        ├── ContextTooLong        the prompt does not fit the model's context
+        ├── AuthenticationError   the provider refused the key, or there is none
+        ├── RateLimited           the provider asked to slow down, also after retries
+        ├── ModelUnavailable      network, time-out or server error, also after retries
+        └── BadResponse           an answer that holds nothing usable: empty, cut off, refused
 """
 
 from __future__ import annotations
@@ -53,8 +56,12 @@ class OptimizationError(PopiError):
     """The data leave nothing to optimize or to measure."""
 
 
-class ModelError(PopiError):
-    """A model call that gave no answer. The door adds role and model, the caller the user."""
+class CacheError(PopiError):
+    """The cache of answers on disk is damaged, not ours, or in use by somebody else."""
+
+
+class CallError(PopiError):
+    """About one model call. The door adds role and model, the caller's context the user."""
 
     def __init__(
         self,
@@ -78,6 +85,14 @@ class ModelError(PopiError):
         ]
         prefix = ", ".join(part for part in where if part)
         return f"{prefix}: {self.problem}" if prefix else self.problem
+
+
+class BudgetExceeded(CallError):
+    """The next request could exceed a cap; it was not sent. No failed item: the run is over."""
+
+
+class ModelError(CallError):
+    """A model call that gave no answer."""
 
 
 class UnknownModel(ModelError):
@@ -109,4 +124,4 @@ class ModelUnavailable(ModelError):
 
 
 class BadResponse(ModelError):
-    """An answer that holds nothing usable: empty, or without the asked-for choice."""
+    """An answer that holds nothing usable: empty, cut off, refused, or without the choice."""

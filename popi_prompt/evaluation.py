@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ import numpy as np
 from popi_prompt.errors import ModelError
 from popi_prompt.events import Advanced, Observer, ignore
 from popi_prompt.generator import Generator
+from popi_prompt.models.attribution import attributed
 from popi_prompt.prompts import render_signals
 from popi_prompt.rewards import PopiReward
 from popi_prompt.schema import User
@@ -68,12 +70,9 @@ class Metric:
 
     def outcome(self, user: User, summary: str | None) -> Outcome:
         """Score all pairs of a user under a summary. Raises `ModelError` that names the user."""
-        try:
+        with attributed(user_id=user.user_id):
             scores = tuple(self.scorer.score(self.generator, pair, summary) for pair in user.pairs)
             tokens = 0 if summary is None else self.generator.overhead(summary)
-        except ModelError as error:
-            error.user_id = user.user_id
-            raise
         reward = self.reward.of_user(scores, tokens)
         return Outcome(user.user_id, summary, tokens, scores, reward)
 
@@ -109,9 +108,16 @@ def _first(numbered: tuple[int, Result]) -> int:
 
 
 def in_parallel(work: Callable[[T], R], items: Iterable[T], workers: int) -> tuple[R, ...]:
-    """Map over threads, in order. An interrupt cancels what has not started."""
+    """Map over threads, in order, each item in the caller's context.
+
+    An error cancels what has not started and waits for the rest; an interrupt waits for nothing.
+    """
     pool = ThreadPoolExecutor(workers)
     try:
-        return tuple(pool.map(work, items))
+        futures = [pool.submit(copy_context().run, work, item) for item in items]
+        return tuple(future.result() for future in futures)
+    except Exception:
+        pool.shutdown(cancel_futures=True)
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -47,7 +47,16 @@ class Improved:
     program: Program
 
 
-Event = PhaseStarted | Advanced | Noted | TrialFinished | Improved
+@dataclass(frozen=True, slots=True)
+class BudgetUsed:
+    """Half, then four fifths of a cap are used; `cap` is "usd", "calls" or "tokens"."""
+
+    cap: str
+    used: float
+    limit: float
+
+
+Event = PhaseStarted | Advanced | Noted | TrialFinished | Improved | BudgetUsed
 Observer = Callable[[Event], None]
 
 

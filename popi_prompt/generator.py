@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from popi_prompt.models.door import Door
 from popi_prompt.models.model import Answer, Sampling
-from popi_prompt.prompts import Conditioning, choice_messages
+from popi_prompt.prompts import Conditioning, as_data, choice_messages
 from popi_prompt.schema import Pair
 
 ANSWER_SAMPLING = Sampling(max_tokens=512)
@@ -25,12 +25,15 @@ class Generator:
     ) -> Answer:
         """Answer a prompt; without a summary as for anybody."""
         messages = self.conditioning.messages(prompt, summary)
-        return self.door.chat("generator", messages, sampling)
+        # Small embedded models do not end long answers by themselves; what they wrote is shown.
+        cut_off_ok = self.door.embedded("generator")
+        return self.door.chat("generator", messages, sampling, cut_off_ok=cut_off_ok)
 
     def log_ratio(self, pair: Pair, summary: str | None) -> float:
         """log p(chosen | prompt, summary) - log p(rejected | prompt, summary), in nats."""
         messages = self.conditioning.messages(pair.prompt, summary)
-        chosen, rejected = self.door.logprobs("generator", messages, (pair.chosen, pair.rejected))
+        answers = (as_data(pair.chosen), as_data(pair.rejected))
+        chosen, rejected = self.door.logprobs("generator", messages, answers)
         return chosen - rejected
 
     def choice(self, pair: Pair, summary: str | None) -> tuple[float, float]:

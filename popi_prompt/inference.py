@@ -11,7 +11,8 @@ from typing import Any
 import dspy
 
 from popi_prompt.candidate import Candidate, Demonstration
-from popi_prompt.errors import BadResponse, ModelError
+from popi_prompt.errors import BadResponse, CallError
+from popi_prompt.models.attribution import attributed, attribution
 from popi_prompt.models.door import Door
 from popi_prompt.models.dspy_engine import door_lm
 from popi_prompt.models.model import Sampling
@@ -117,11 +118,8 @@ def summarizer(candidate: Candidate, door: Door) -> Callable[[User], str]:
     lm = door_lm(door, "inference", SUMMARY_SAMPLING)
 
     def summarize(user: User) -> str:
-        try:
+        with attributed(user_id=user.user_id):
             return infer_summary(module, lm, user.signals)
-        except ModelError as error:
-            error.user_id = user.user_id
-            raise
 
     return summarize
 
@@ -132,24 +130,28 @@ def infer_summary(module: PreferenceInference, lm: dspy.LM, signals: Sequence[Si
     DSPy's history is off: it would keep every user's signals in memory.
     """
     if not signals:
-        raise BadResponse("there are no signals to infer a summary from", role="inference")
+        raise _unusable("there are no signals to infer a summary from")
     try:
         with dspy.context(lm=lm, disable_history=True):
             summary = str(module(signals=signals).summary)
     except Exception as error:
         raise _model_error(error) from error
     if not summary:
-        raise BadResponse("the summary is empty", role="inference", model=lm.model)
+        raise _unusable("the summary is empty", lm.model)
     return summary
 
 
+def _unusable(problem: str, model: str | None = None) -> BadResponse:
+    return BadResponse(problem, role="inference", model=model, user_id=attribution().user_id)
+
+
 def _model_error(error: Exception) -> Exception:
-    """The `ModelError` that DSPy wrapped, or the error itself."""
+    """The error of the door that DSPy wrapped, or the error itself."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, ModelError):
+        if isinstance(cause, CallError):
             return cause
         cause = cause.__cause__
     if isinstance(error, dspy.AdapterParseError):
-        return BadResponse("the summary is empty", role="inference")
+        return _unusable("the summary is empty")
     return error

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from popi_prompt.candidate import Candidate, Demonstration
-from popi_prompt.errors import DataError, ModelError, ProgramError
+from popi_prompt.errors import DataError, ProgramError
 from popi_prompt.files import parse_json, read_bytes, write_text
+from popi_prompt.models.attribution import attributed
 from popi_prompt.models.door import Door
 from popi_prompt.prompts import VIEWS, Conditioning
 from popi_prompt.records import parse_signals
@@ -72,11 +73,8 @@ class Program:
 
     def infer_user(self, user: User) -> str:
         """The summary of a user; a `ModelError` names them."""
-        try:
+        with attributed(user_id=user.user_id):
             return self.infer(user.signals)
-        except ModelError as error:
-            error.user_id = user.user_id
-            raise
 
     def respond(self, prompt: str, summary: str | None, *, model: str | None = None) -> str:
         """The generator's answer for a person with this summary; without one, for anybody.
@@ -97,6 +95,12 @@ class Program:
         module = compile_module(self.candidate)
         module.set_lm(self._lm)
         return module
+
+    def through(self, door: Door) -> Program:
+        """The same program, its models reached through this door."""
+        program = replace(self)
+        program.__dict__["door"] = door  # where the cached property looks first
+        return program
 
     @cached_property
     def door(self) -> Door:

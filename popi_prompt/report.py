@@ -88,7 +88,7 @@ def bootstrap(values: Sequence[float]) -> Interval:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Rows on the same users."""
+    """Rows on the same users; none where a run ended before they were measured."""
 
     rows: tuple[Row, ...]
     scorer: str
@@ -101,7 +101,7 @@ class Report:
     @property
     def users(self) -> int:
         """How many users were measured, failures included."""
-        return max(len(row.results) for row in self.rows)
+        return max((len(row.results) for row in self.rows), default=0)
 
     def gain(self) -> Interval | None:
         """Margin of the compiled program minus the untuned one's."""

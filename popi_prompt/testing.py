@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from popi_prompt.errors import ModelError
-from popi_prompt.models.door import ROLES, Door
+from popi_prompt.models.books import Books
+from popi_prompt.models.door import Door
+from popi_prompt.models.meter import Caps, Meter
 from popi_prompt.models.model import Answer, Sampling
+from popi_prompt.models.roles import ROLES
 from popi_prompt.prompts import Messages
 
 Reply = Callable[[Messages, Sampling], str]
@@ -80,14 +83,17 @@ class FakeChatModel:
         self.count_tokens = self._model.count_tokens
 
 
-def fake_door(models: Mapping[str, FakeModel | FakeChatModel] | None = None) -> Door:
-    """A door whose roles are fakes; roles that are not named share one."""
+def fake_door(
+    models: Mapping[str, FakeModel | FakeChatModel] | None = None, caps: Caps | None = None
+) -> Door:
+    """A door whose roles are fakes; roles that are not named share one. Nothing is kept on disk."""
     shared = FakeModel()
-    by_role: dict[str, FakeModel | FakeChatModel] = {
-        role: (models or {}).get(role, shared) for role in ROLES
+    named: dict[str, FakeModel | FakeChatModel] = {
+        f"fake/{role}": (models or {}).get(role, shared) for role in ROLES
     }
-    named = {f"fake/{role}": model for role, model in by_role.items()}
-    return Door({role: f"fake/{role}" for role in ROLES}, open_model=named.__getitem__)
+    names: dict[str, str] = {role: f"fake/{role}" for role in ROLES}
+    books = Books(Meter(caps or Caps()))
+    return Door(names, open_model=lambda route: named[route.model], books=books)
 
 
 def _words(text: str) -> list[str]:

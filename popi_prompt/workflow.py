@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from operator import attrgetter
@@ -11,14 +11,17 @@ import numpy as np
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.dataset import fingerprint
-from popi_prompt.errors import ModelError
+from popi_prompt.errors import BudgetExceeded, CallError
 from popi_prompt.evaluation import Failure, Metric, Summarize, evaluate, in_parallel
 from popi_prompt.events import Advanced, Improved, Noted, Observer, PhaseStarted, ignore
 from popi_prompt.generator import Generator
 from popi_prompt.inference import summarizer
-from popi_prompt.models.door import ROLES, Door
+from popi_prompt.models.access import Access
+from popi_prompt.models.attribution import attributed
+from popi_prompt.models.door import Door
+from popi_prompt.models.meter import Spent
+from popi_prompt.models.roles import RECORDED
 from popi_prompt.optimizers import Optimizer, PopiOptimizer, Task
-from popi_prompt.optimizers.optimizer import Found
 from popi_prompt.program import Origin, Program, Scores
 from popi_prompt.report import COMPILED, GOLD, IMPROVED, MARGIN, NO_CONTEXT, UNTUNED, Report, Row
 from popi_prompt.rewards import PopiReward
@@ -34,38 +37,47 @@ DEFAULT_MODEL = "local/smollm2-135m"
 class Settings:
     """What `optimize` can be told.
 
-    None means: for `proposer` the inference model, for `scorer` the best one the generator allows,
-    for `max_users` everyone, for `held_out` the whole test part in the report.
+    None means: for `proposer` the inference model, for `judge` the generator, for `scorer` the best
+    one the generator allows, for `max_users` everyone, for `held_out` the whole test part in the
+    report. `access` says how models are reached, what the run may cost and what it keeps.
     """
 
     generator: str = DEFAULT_MODEL
     inference_model: str = DEFAULT_MODEL
     proposer: str | None = None
+    judge: str | None = None
     scorer: str | None = None
     reward: PopiReward = field(default_factory=PopiReward)
     trials: int = 8
     max_users: int | None = None
     held_out: int | None = None
     seed: int = 0
+    access: Access = field(default_factory=Access)
 
-    def door(self) -> Door:
+    def door(self, observer: Observer = ignore) -> Door:
         """The door to these models."""
-        return Door(
-            {
-                "generator": self.generator,
-                "inference": self.inference_model,
-                "proposer": self.proposer or self.inference_model,
-            }
-        )
+        names = {
+            "generator": self.generator,
+            "inference": self.inference_model,
+            "proposer": self.proposer or self.inference_model,
+            "judge": self.judge or self.generator,
+        }
+        return self.access.door(names, observer)
 
 
 @dataclass(frozen=True, slots=True)
 class Optimized:
-    """The program, and the report on held-out users it never saw."""
+    """The program, and the report on held-out users it never saw.
+
+    `stopped` says which cap ended the run early: the program is then the best one so far, or the
+    report has no rows. `spent` is by role.
+    """
 
     program: Program
     report: Report
     split: Split
+    spent: Mapping[str, Spent] = field(default_factory=dict)
+    stopped: str | None = None
 
 
 def optimize(
@@ -77,17 +89,56 @@ def optimize(
 ) -> Optimized:
     """Split, search on train and validation users, compare with the untuned program on the rest.
 
-    Raises `OptimizationError` where the data leave nothing to split or to score, `UsageError` for a
-    scorer the generator cannot serve, `ModelError` for models that cannot be opened.
+    At a cap it ends with the best program so far, see `Optimized`. Raises `OptimizationError` where
+    the data leave nothing to split or to score, `UsageError` for a scorer the generator cannot
+    serve, `ModelError` for models that cannot be opened.
     """
     users = sample(users, settings.max_users, settings.seed)
     split = split_users(users, seed=settings.seed)
     observer(Noted(_described(split)))
-    door = settings.door()
-    for role in ROLES:
-        door.model(role)
-    scorer = make_scorer(settings.scorer, door)
-    origin = Origin(
+    with settings.door(observer) as door:
+        for role in RECORDED:
+            door.model(role)
+        scorer = make_scorer(settings.scorer, door)
+        if settings.scorer is None:
+            observer(Noted(f"scorer {door.capability('generator').reason}"))
+        origin = _origin(settings, scorer, users)
+        best: list[Candidate] = []
+
+        def keep(candidate: Candidate) -> None:
+            best.append(candidate)
+            observer(Improved(_program(candidate, door, origin)))
+
+        task = Task(
+            train=split.train,
+            val=split.val,
+            door=door,
+            scorer=scorer,
+            reward=settings.reward,
+            trials=settings.trials,
+            seed=settings.seed,
+            observer=observer,
+            keep=keep,
+        )
+        report, stopped = Report((), scorer.name, scorer.prefers_label), None
+        try:
+            best.append((optimizer or PopiOptimizer()).run(task).candidate)
+            test = split.test[: settings.held_out]
+            report = compare(best[-1], test, door, scorer, settings.reward, observer)
+        except BudgetExceeded as stop:
+            if not best:
+                raise
+            stopped = str(stop)
+        program = _program(best[-1], door, _with_scores(origin, report))
+        return Optimized(program, report, split, door.spent(), stopped)
+
+
+def _program(candidate: Candidate, door: Door, origin: Origin) -> Program:
+    return Program(candidate, {role: door.names[role] for role in RECORDED}, origin)
+
+
+def _origin(settings: Settings, scorer: Scorer, users: Sequence[User]) -> Origin:
+    return Origin(
         scorer=scorer.name,
         seed=settings.seed,
         dataset=fingerprint(users),
@@ -96,39 +147,12 @@ def optimize(
         versions=versions(),
     )
 
-    def keep(candidate: Candidate) -> None:
-        observer(Improved(Program(candidate, door.names, origin)))
-
-    task = Task(
-        train=split.train,
-        val=split.val,
-        door=door,
-        scorer=scorer,
-        reward=settings.reward,
-        trials=settings.trials,
-        seed=settings.seed,
-        observer=observer,
-        keep=keep,
-    )
-    found: Found = (optimizer or PopiOptimizer()).run(task)
-    test = split.test[: settings.held_out]
-    report = compare(found.candidate, test, door, scorer, settings.reward, observer)
-    program = Program(found.candidate, door.names, _with_scores(origin, report))
-    return Optimized(program, report, split)
-
 
 def untuned(settings: Settings, users: Sequence[User]) -> Program:
     """The program as it is before optimizing, for comparison."""
-    door = settings.door()
-    origin = Origin(
-        scorer=make_scorer(settings.scorer, door).name,
-        seed=settings.seed,
-        dataset=fingerprint(users),
-        users=len(users),
-        trials=0,
-        versions=versions(),
-    )
-    return Program(UNTUNED_CANDIDATE, door.names, origin)
+    with settings.door() as door:
+        origin = _origin(settings, make_scorer(settings.scorer, door), users)
+        return _program(UNTUNED_CANDIDATE, door, replace(origin, trials=0))
 
 
 def infer_all(
@@ -143,7 +167,7 @@ def infer_all(
         try:
             text = summarize(user)
             return Summary(user.user_id, text, generator.overhead(text))
-        except ModelError as error:
+        except CallError as error:
             return Failure(user.user_id, str(error))
         finally:
             observer(Advanced())
@@ -189,7 +213,8 @@ def compare(
     for name, measured, summarize in contexts:
         observer(PhaseStarted(f"held-out users: {name}", len(users)))
         metric = Metric(Generator(door, measured.conditioning), scorer, reward)
-        rows.append(Row(name, evaluate(users, summarize, metric, observer)))
+        with attributed(candidate=name):
+            rows.append(Row(name, evaluate(users, summarize, metric, observer)))
     return Report(tuple(rows), scorer.name, scorer.prefers_label)
 
 

@@ -18,11 +18,15 @@ from popi_prompt.importers.alignx import SIGNALS
 from popi_prompt.inference import PreferenceInference
 from popi_prompt.models import door as door_module
 from popi_prompt.models import local
+from popi_prompt.models.route import Route
+from popi_prompt.models.trace import read_trace
 from popi_prompt.program import Origin, Program, load
 from popi_prompt.prompts import Messages
 from popi_prompt.testing import FakeModel
 
-COMMANDS = ["optimize", "evaluate", "infer", "respond", "show", "export", "import"]
+COMMANDS = [
+    *("optimize", "evaluate", "infer", "respond", "show", "export", "import", "trace", "cache"),
+]
 MODELS = {"generator": "fake/g", "inference": "fake/i", "proposer": "fake/p"}
 FAKES = ["--generator", "fake/g", "--inference-model", "fake/i", "--proposer", "fake/p"]
 PLAIN = "use simple everyday words that a young child can easily understand"
@@ -87,10 +91,11 @@ def models(monkeypatch: pytest.MonkeyPatch) -> Models:
         long = any(len(message.content) > 100_000 for message in messages)
         return ContextTooLong("the prompt does not fit") if long else None
 
-    def open_model(name: str) -> FakeModel:
+    def open_model(route: Route) -> FakeModel:
+        name = route.model
         return opened.setdefault(name, FakeModel(f"{name} says so", name=name, fails=fails))
 
-    monkeypatch.setattr(door_module, "open_model_by_name", open_model)
+    monkeypatch.setattr(door_module, "open_route", open_model)
     return opened
 
 
@@ -471,14 +476,14 @@ def test_an_unknown_model_is_refused(
 ) -> None:
     if not name.startswith("nonesuch"):
         pytest.importorskip("llama_cpp")
-    fake = door_module.open_model_by_name
+    fake = door_module.open_route
     monkeypatch.undo()
-    real = door_module.open_model_by_name
+    real = door_module.open_route
     assert real is not fake
     monkeypatch.setattr(
         door_module,
-        "open_model_by_name",
-        lambda each: real(each) if each == name else FakeModel(name=each),
+        "open_route",
+        lambda route: real(route) if route.model == name else FakeModel(name=route.model),
     )
     output = tmp_path / "out.json"
     refused(call("optimize", users, "-o", output, *FAKES, option, name), 1, name, says)
@@ -673,3 +678,103 @@ def test_a_model_that_always_fails_is_one_clear_line(
     assert not output.exists()
     answer = call("respond", program, "--summary", "Be kind.", "What is rain?")
     refused(answer, 1, "generator", "'fake/g'", "the key is refused")
+
+
+# access: config, caps, trace
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_run_that_reaches_its_cap_ends_well_and_says_so(
+    models: Models, users: Path, tmp_path: Path, as_json: bool
+) -> None:
+    output = tmp_path / "out.json"
+    options = [*FAKES, "--trials", 2, "--max-calls", 30, *(["--json"] if as_json else [])]
+    result = succeeded(call("optimize", users, "-o", output, *options))
+    assert load(output).origin.scores_after is None
+    assert sum(len(model.calls) for model in models.values()) == 30
+    assert "50% of the cap is used: 15 calls of 30 calls" in result.stderr
+    assert "80% of the cap is used: 24 calls of 30 calls" in result.stderr
+    if as_json:
+        report = json.loads(result.stdout)
+        assert "the cap of 30 calls is reached" in report["stopped"]
+        assert sum(each["calls"] for each in report["spent"].values()) == 30
+    else:
+        assert "Ended early: " in result.stdout
+        assert "the cap of 30 calls is reached" in result.stdout
+        assert "not compared on held-out users" in result.stdout
+
+
+def test_a_second_run_asks_no_model_unless_told_to(
+    models: Models, users: Path, tmp_path: Path
+) -> None:
+    outputs: list[tuple[int, bytes]] = []
+    for options in ([], [], ["--no-cache"]):
+        before = sum(len(model.calls) for model in models.values())
+        output = tmp_path / f"{len(outputs)}.json"
+        succeeded(call("optimize", users, "-o", output, *FAKES, "--trials", 2, *options))
+        outputs.append((sum(len(m.calls) for m in models.values()) - before, output.read_bytes()))
+    (first, one), (second, two), (third, three) = outputs
+    assert first == third > 0
+    assert second == 0
+    assert one == two == three
+
+
+def test_the_config_names_models_and_options_go_before_it(
+    models: Models, users: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "models.toml"
+    config.write_text(
+        '[models.generator]\nmodel = "fake/file"\n[models.inference]\nmodel = "fake/i"\n'
+    )
+    output = tmp_path / "out.json"
+    options = ["--config", config, "--trials", 1]
+    succeeded(call("optimize", users, "-o", output, *options))
+    assert load(output).models == dict(MODELS, generator="fake/file", proposer="fake/i")
+    succeeded(call("optimize", users, "-o", output, *options, "--generator", "fake/g"))
+    assert load(output).models["generator"] == "fake/g"
+    succeeded(call("respond", output, "Hi", "--summary", "Be brief.", "--config", config))
+    assert "Hi" in models["fake/file"].calls[-1][1][-1].content
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--max-usd", "nan"], "--max-usd is nan"),
+        (["--max-usd", "-1"], "--max-usd is -1"),
+        (["--no-trace-text"], "--no-trace-text needs --trace FILE"),
+        (["--config", "none.toml"], "none.toml: no such file"),
+        (["--trace", "nowhere/run.jsonl"], "cannot write"),
+    ],
+)
+@pytest.mark.parametrize("command", ["optimize", "evaluate", "infer", "respond"])
+def test_what_the_access_options_cannot_do_is_a_usage_error(
+    models: Models,
+    users: Path,
+    program: Path,
+    tmp_path: Path,
+    command: str,
+    options: list[str],
+    says: str,
+) -> None:
+    arguments: dict[str, list[object]] = {
+        "optimize": [users, "-o", tmp_path / "out.json", *FAKES],
+        "evaluate": [program, users],
+        "infer": [program, users],
+        "respond": [program, "Hi", "--summary", "Be brief."],
+    }
+    refused(call(command, *arguments[command], *options), 2, says)
+    assert not any(model.calls for model in models.values())
+
+
+def test_the_trace_names_users_and_candidates_and_without_text_none(
+    models: Models, users: Path, tmp_path: Path
+) -> None:
+    output, trace, silent = (tmp_path / name for name in ("out.json", "t.jsonl", "silent.jsonl"))
+    common = ["optimize", users, "-o", output, *FAKES, "--trials", 2, "--no-cache"]
+    succeeded(call(*common, "--trace", trace))
+    calls = list(read_trace(trace))
+    assert {"trial 0", "untuned"} <= {each.candidate for each in calls if each.candidate}
+    assert {each.user_id for each in calls} > {"u00", "u01"}
+    succeeded(call(*common, "--trace", silent, "--no-trace-text"))
+    assert PLAIN not in silent.read_text(encoding="utf-8")
+    assert '"u00"' not in silent.read_text(encoding="utf-8")

@@ -41,7 +41,7 @@ def test_the_block_runs(
     page: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare(tmp_path, monkeypatch)
-    monkeypatch.setattr(door, "open_model_by_name", lambda name: FakeModel(name=name))
+    monkeypatch.setattr(door, "open_route", lambda route: FakeModel(name=route.model))
     run(code, page)
 
 

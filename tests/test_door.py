@@ -10,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from popi_prompt.errors import BadResponse, ModelError, RateLimited, UnknownModel, UsageError
-from popi_prompt.models.door import Door, Spent
+from popi_prompt.models.door import Door
+from popi_prompt.models.meter import Spent
 from popi_prompt.models.model import Answer, Sampling
+from popi_prompt.models.route import Route
 from popi_prompt.prompts import Message, Messages
 from popi_prompt.testing import FakeChatModel, FakeModel, fake_door
 
@@ -140,7 +142,7 @@ def test_errors_keep_their_type_and_name_role_and_model() -> None:
 
 
 def test_a_model_that_cannot_be_opened_is_named() -> None:
-    def refuse(name: str) -> FakeModel:
+    def refuse(route: Route) -> FakeModel:
         raise UnknownModel("there is no such model")
 
     door = Door({"generator": "nowhere/x"}, open_model=refuse)
@@ -151,9 +153,9 @@ def test_a_model_that_cannot_be_opened_is_named() -> None:
 def test_models_are_opened_at_first_use_and_once() -> None:
     opened: list[str] = []
 
-    def open_model(name: str) -> FakeModel:
-        opened.append(name)
-        return FakeModel(name=name)
+    def open_model(route: Route) -> FakeModel:
+        opened.append(route.model)
+        return FakeModel(name=route.model)
 
     door = Door({"generator": "a/b", "inference": "a/b"}, open_model=open_model)
     assert opened == []
@@ -167,11 +169,11 @@ def test_spent_counts_calls_and_tokens_by_role_and_not_what_was_remembered() -> 
     assert door.spent() == {}
     for _ in range(2):
         door.chat("generator", asking("four words are here"), GREEDY)
-    assert door.spent() == {"generator": Spent(calls=1, tokens=7)}
+    assert door.spent() == {"generator": Spent(calls=1, tokens_in=4, tokens_out=3)}
     door.logprobs("generator", asking("two words"), ("one", "and two"))
-    assert door.spent() == {"generator": Spent(calls=2, tokens=12)}
+    assert door.spent() == {"generator": Spent(calls=2, tokens_in=9, tokens_out=3)}
     door.option_odds("inference", asking("two words"), ("A", "B"))
-    assert door.spent()["inference"] == Spent(calls=1, tokens=3)
+    assert door.spent()["inference"] == Spent(calls=1, tokens_in=2, tokens_out=1)
 
 
 def test_a_failed_call_is_not_counted_as_tokens() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate, Demonstration
 from popi_prompt.errors import ContextTooLong, DataError, ProgramError, UsageError
 from popi_prompt.models import door as door_module
+from popi_prompt.models.route import Route
 from popi_prompt.program import (
     SCHEMA_VERSION,
     Origin,
@@ -268,10 +269,11 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeModel]:
     def fails(messages: Messages) -> ContextTooLong | None:
         return ContextTooLong("too long") if len(messages[-1].content) > 10_000 else None
 
-    def open_model(name: str) -> FakeModel:
+    def open_model(route: Route) -> FakeModel:
+        name = route.model
         return models.setdefault(name, FakeModel(f"{name} says so", name=name, fails=fails))
 
-    monkeypatch.setattr(door_module, "open_model_by_name", open_model)
+    monkeypatch.setattr(door_module, "open_route", open_model)
     return models
 
 

@@ -13,7 +13,9 @@ from popi_prompt.errors import BadResponse, ModelError, OptimizationError, Usage
 from popi_prompt.evaluation import Failure, Outcome
 from popi_prompt.events import Event, Improved, TrialFinished
 from popi_prompt.models.door import Door
+from popi_prompt.models.meter import Caps
 from popi_prompt.models.model import Sampling
+from popi_prompt.models.route import Route
 from popi_prompt.optimizers import PopiOptimizer, Task
 from popi_prompt.optimizers.optimizer import Found
 from popi_prompt.program import Program, load
@@ -70,20 +72,21 @@ def never(messages: Messages) -> ModelError | None:
     return None
 
 
-def fakes(fails: Fails = never, *, deaf: bool = False) -> Door:
+def fakes(fails: Fails = never, *, deaf: bool = False, caps: Caps | None = None) -> Door:
     """A generator that is moved by shared words, an inference model that learns from examples."""
     generator = FakeModel(name="fake/generator", fails=fails)
     if deaf:
         generator.logprobs = lambda messages, responses: (-1.0,) * len(responses)  # type: ignore[method-assign]
     inference = FakeModel(by_the_nearest_demonstration, name="fake/inference", fails=fails)
     proposer = FakeModel("Say how to answer.", name="fake/proposer")
-    return fake_door({"generator": generator, "inference": inference, "proposer": proposer})
+    models = {"generator": generator, "inference": inference, "proposer": proposer}
+    return fake_door(models, caps)
 
 
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Door], None]:
     """Make every `Settings` open this door."""
-    return lambda door: monkeypatch.setattr(Settings, "door", lambda self: door)
+    return lambda door: monkeypatch.setattr(Settings, "door", lambda self, observer=None: door)
 
 
 SETTINGS = Settings(trials=6, seed=1)
@@ -257,7 +260,7 @@ def test_a_chat_only_generator_is_scored_by_choice(use: Callable[[Door], None]) 
 
 
 def test_a_model_that_cannot_be_opened_stops_at_once(use: Callable[[Door], None]) -> None:
-    def refuse(name: str) -> FakeModel:
+    def refuse(route: Route) -> FakeModel:
         raise BadResponse("cannot be opened")
 
     names = Settings().door().names
@@ -348,3 +351,49 @@ def test_outcomes_hold_the_summary_they_were_scored_under(use: Callable[[Door], 
     for user, outcome in zip(done.split.test, gold.results, strict=True):
         assert isinstance(outcome, Outcome)
         assert outcome.summary == user.gold
+
+
+def calls_of_a_whole_run(use: Callable[[Door], None]) -> tuple[int, Candidate]:
+    use(fakes())
+    done = optimize(people(), SETTINGS)
+    return sum(each.calls for each in done.spent.values()), done.program.candidate
+
+
+def test_at_a_cap_the_program_is_the_best_one_so_far(use: Callable[[Door], None]) -> None:
+    calls, best = calls_of_a_whole_run(use)
+    found = []
+    for share in (0.02, 0.6, 0.95):
+        cap = int(calls * share)
+        use(fakes(caps=Caps(calls=cap)))
+        events: list[Event] = []
+        done = optimize(people(), SETTINGS, observer=events.append)
+        kept = [event.program for event in events if isinstance(event, Improved)]
+        assert done.stopped is not None
+        assert f"the cap of {cap:,} calls is reached" in done.stopped
+        assert done.report.rows == ()
+        assert done.program.origin.scores_after is None
+        assert sum(each.calls for each in done.spent.values()) <= cap
+        assert done.program.candidate == kept[-1].candidate
+        found.append(done.program.candidate)
+    # The search had not begun, it was under way, and only the report was missing.
+    assert found[0] == UNTUNED_CANDIDATE
+    assert found[-1] == best != UNTUNED_CANDIDATE
+
+
+def test_a_cap_that_is_not_reached_changes_nothing(use: Callable[[Door], None]) -> None:
+    calls, best = calls_of_a_whole_run(use)
+    use(fakes(caps=Caps(calls=calls)))
+    done = optimize(people(), SETTINGS)
+    assert done.stopped is None
+    assert done.program.candidate == best
+    assert done.report.gain() is not None
+
+
+def test_a_summary_beyond_the_cap_is_a_failure_of_its_user(use: Callable[[Door], None]) -> None:
+    use(fakes())
+    users = people(6)
+    program = untuned(Settings(), users).through(fake_door(caps=Caps(calls=4)))
+    summaries, failures = infer_all(program, users)
+    assert (len(summaries), len(failures)) == (4, 2)
+    assert all("the cap of 4 calls is reached" in failure.reason for failure in failures)
+    assert {failure.user_id for failure in failures} <= {user.user_id for user in users}

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from popi_prompt.cli.access import AccessOptions, access_options, print_bill
+
 
 @click.command(name="evaluate", short_help="Measure a program on users it never saw.")
 @click.argument("program", type=click.Path(path_type=Path))
@@ -13,6 +15,7 @@ import click
 @click.option("--generator", help="Measure with another generator.  [default: the program's]")
 @click.option("--scorer", type=click.Choice(["likelihood", "choice"]), help="[default: by route]")
 @click.option("--held-out", type=click.IntRange(1), help="Measure at most this many users.")
+@access_options
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
     program: Path,
@@ -21,6 +24,7 @@ def command(
     scorer: str | None,
     held_out: int | None,
     as_json: bool,
+    options: AccessOptions,
 ) -> None:
     """Compare PROGRAM with no context, the untuned program and the true taste on users of DATA.
 
@@ -33,19 +37,19 @@ def command(
     from popi_prompt.dataset import load_users
     from popi_prompt.program import load
 
+    access = options.access()
     loaded = load(program)
     users = load_users(data, need_pairs=True)
 
     from popi_prompt import workflow
     from popi_prompt.cli.progress import Display
     from popi_prompt.cli.render import print_json, print_report
-    from popi_prompt.models.door import Door
     from popi_prompt.rewards import PopiReward
     from popi_prompt.scorers import make_scorer
 
     measured = workflow.held_out(loaded, users)[:held_out]
-    door = Door({**loaded.door.names, "generator": generator or loaded.models["generator"]})
-    with Display() as display:
+    names = access.names(loaded.models, generator=generator)
+    with Display() as display, access.door(names, display) as door:
         report = workflow.compare(
             loaded.candidate,
             measured,
@@ -54,6 +58,7 @@ def command(
             PopiReward(),
             display,
         )
+    print_bill(door.spent())
     if as_json:
         print_json(report.as_record())
     else:

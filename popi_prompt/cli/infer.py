@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from popi_prompt.cli.access import AccessOptions, access_options, print_bill
+
 
 @click.command(name="infer", short_help="Write a summary for every user of a file.")
 @click.argument("program", type=click.Path(path_type=Path))
@@ -14,10 +16,16 @@ import click
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="JSONL file.  [default: stdout]"
 )
+@access_options
 @click.option("--json", "as_json", is_flag=True, help="With -o: print counts as JSON.")
 @click.pass_context
 def command(
-    ctx: click.Context, program: Path, users: Path, output: Path | None, as_json: bool
+    ctx: click.Context,
+    program: Path,
+    users: Path,
+    output: Path | None,
+    as_json: bool,
+    options: AccessOptions,
 ) -> None:
     """Infer a summary for each user of USERS, a JSONL file; pairs are not needed and not looked at.
 
@@ -34,6 +42,7 @@ def command(
 
     if output is not None:
         check_writable(output)
+    access = options.access()
     loaded = load(program)
     people = load_users(users)
 
@@ -41,8 +50,10 @@ def command(
     from popi_prompt.evaluation import Failure
     from popi_prompt.workflow import infer_all
 
-    with Display() as display:
-        summaries, failures = infer_all(loaded, people, display)
+    names = access.names(loaded.models)
+    with Display() as display, access.door(names, display) as door:
+        summaries, failures = infer_all(loaded.through(door), people, display)
+    print_bill(door.spent())
     records = [
         {"user_id": each.user_id, "summary": each.text, "tokens": each.tokens} for each in summaries
     ]

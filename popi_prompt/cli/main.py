@@ -21,6 +21,8 @@ _COMMANDS = {
     "show": "show",
     "export": "export",
     "import": "importing",
+    "trace": "trace",
+    "cache": "cache",
 }
 
 

@@ -6,15 +6,18 @@ from pathlib import Path
 
 import click
 
+from popi_prompt.cli.access import AccessOptions, access_options, bill_record, print_bill
+
 DEFAULT_MODEL = "local/smollm2-135m"
 
 
 @click.command(name="optimize", short_help="Compile a program from a file of users.")
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Program.")
-@click.option("--generator", default=DEFAULT_MODEL, show_default=True, help="Frozen; answers.")
-@click.option("--inference-model", default=DEFAULT_MODEL, show_default=True, help="Summarizes.")
+@click.option("--generator", help=f"Frozen; answers.  [default: {DEFAULT_MODEL}]")
+@click.option("--inference-model", help=f"Summarizes.  [default: {DEFAULT_MODEL}]")
 @click.option("--proposer", help="Writes instructions.  [default: the inference model]")
+@click.option("--judge", help="Compares answers.  [default: the generator]")
 @click.option("--scorer", type=click.Choice(["likelihood", "choice"]), help="[default: by route]")
 @click.option("--trials", default=8, show_default=True, type=click.IntRange(1), help="Searched.")
 @click.option("--max-users", type=click.IntRange(3), help="Use at most this many users.")
@@ -23,14 +26,16 @@ DEFAULT_MODEL = "local/smollm2-135m"
 @click.option("--beta", default=0.01, show_default=True, type=float, help="Of the POPI reward.")
 @click.option("--token-budget", default=40, show_default=True, type=click.IntRange(0))
 @click.option("--token-penalty", default=0.0, show_default=True, type=float, help="Per token over.")
+@access_options
 @click.option("--untuned", is_flag=True, help="Write the untuned program; optimize nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
     data: Path,
     output: Path,
-    generator: str,
-    inference_model: str,
+    generator: str | None,
+    inference_model: str | None,
     proposer: str | None,
+    judge: str | None,
     scorer: str | None,
     trials: int,
     max_users: int | None,
@@ -41,11 +46,13 @@ def command(
     token_penalty: float,
     untuned: bool,
     as_json: bool,
+    options: AccessOptions,
 ) -> None:
     """Compile a program from DATA, a JSONL file of users.
 
     Users are split into three parts without common users or prompts: to learn from, to choose by,
-    and held out for the report. Ctrl-C keeps the best program so far beside OUTPUT.
+    and held out for the report. Ctrl-C keeps the best program so far beside OUTPUT; at a cap the
+    best one so far is OUTPUT. Run again, answers that were paid for come from the cache.
 
     \b
     Example:
@@ -62,21 +69,24 @@ def command(
         raise UsageError(f"--beta is {beta:g}; it must be a number above 0")
     if not 0 <= token_penalty < math.inf:
         raise UsageError(f"--token-penalty is {token_penalty:g}; it must be 0 or more")
+    access = options.access()
     users = load_users(data, need_pairs=True)
 
     from popi_prompt import workflow
     from popi_prompt.rewards import PopiReward
 
     settings = workflow.Settings(
-        generator=generator,
-        inference_model=inference_model,
-        proposer=proposer,
+        generator=access.name("generator", generator, DEFAULT_MODEL),
+        inference_model=access.name("inference", inference_model, DEFAULT_MODEL),
+        proposer=access.name("proposer", proposer, "") or None,
+        judge=access.name("judge", judge, "") or None,
         scorer=scorer,
         reward=PopiReward(beta, token_budget, token_penalty),
         trials=trials,
         max_users=max_users,
         held_out=held_out,
         seed=seed,
+        access=access,
     )
     if untuned:
         _write_untuned(workflow.untuned(settings, users), output, as_json)
@@ -122,10 +132,17 @@ def _print(done: object, data: Path, output: Path, as_json: bool) -> None:
     from popi_prompt.workflow import Optimized
 
     assert isinstance(done, Optimized)
+    print_bill(done.spent)
     if as_json:
-        print_json({"program": str(output), **done.report.as_record()})
+        run = {"stopped": done.stopped, "spent": bill_record(done.spent)}
+        print_json({"program": str(output), **run, **done.report.as_record()})
         return
-    print_report(done.report, "held-out users, not seen while optimizing")
+    if done.stopped is not None:
+        click.echo(f"Ended early: {done.stopped}. This is the best program so far.")
+    if done.report.rows:
+        print_report(done.report, "held-out users, not seen while optimizing")
+    else:
+        click.echo("It was not compared on held-out users; `popi-prompt evaluate` does that.")
     click.echo(f"Wrote {output}. It holds {done.program.holds}.")
     user = done.split.test[0].user_id
     click.echo(

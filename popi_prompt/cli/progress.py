@@ -15,7 +15,16 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from popi_prompt.events import Advanced, Event, Improved, Noted, PhaseStarted, TrialFinished
+from popi_prompt.events import (
+    Advanced,
+    BudgetUsed,
+    Event,
+    Improved,
+    Noted,
+    PhaseStarted,
+    TrialFinished,
+)
+from popi_prompt.models.meter import shown
 from popi_prompt.program import Program
 
 _EVERY_SECONDS = 10.0
@@ -65,6 +74,8 @@ class Display:
             case TrialFinished():
                 self._advance()
                 self._line(_described(event))
+            case BudgetUsed(cap=cap, used=used, limit=limit):
+                self._line(f"{used / limit:.0%} of the cap is used: {_of(cap, used, limit)}")
             case Improved(program=program):
                 self.best = program
 
@@ -88,6 +99,10 @@ class Display:
         self._printed = time.monotonic()
         elapsed = int(self._printed - self._started)
         self._progress.print(f"{elapsed // 60}:{elapsed % 60:02d}  {text}", markup=False)
+
+
+def _of(cap: str, used: float, limit: float) -> str:
+    return f"{shown(cap, used)} of {shown(cap, limit)}"
 
 
 def _described(trial: TrialFinished) -> str:

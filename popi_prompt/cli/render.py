@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import datetime
 from typing import Any
 
 import click
@@ -18,6 +20,14 @@ _NAMES = {
     "compiled": "compiled program",
     "gold": "true taste (gold)",
 }
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def plain(text: str) -> str:
+    """The text without what a terminal would obey: controls, reordering, lone surrogates."""
+    return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 def stdout() -> Console:
@@ -91,3 +101,18 @@ def print_side_by_side(summary: str, answer: str, bare: str) -> None:
     console = stdout()
     console.print(f"summary: {summary}", markup=False)
     console.print(table)
+
+
+def size(count: int) -> str:
+    """Bytes for people: "1.5 MiB"."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"
+
+
+def moment(seconds: float) -> str:
+    """Epoch seconds as local time."""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from popi_prompt.cli.access import AccessOptions, access_options, print_bill
+
 
 @click.command(name="respond", short_help="Answer a prompt the way a person wants.")
 @click.argument("program", type=click.Path(path_type=Path))
@@ -18,6 +20,7 @@ import click
 @click.option("--user", "user_id", help="Which user of the file; not needed for a file of one.")
 @click.option("--model", help="Any LiteLLM route.  [default: the program's generator]")
 @click.option("--compare", is_flag=True, help="Also answer without the summary.")
+@access_options
 @click.option("--json", "as_json", is_flag=True, help="Print summary and answers as JSON.")
 def command(
     program: Path,
@@ -29,6 +32,7 @@ def command(
     model: str | None,
     compare: bool,
     as_json: bool,
+    options: AccessOptions,
 ) -> None:
     """Answer PROMPT with PROGRAM, for the person that one of the options names.
 
@@ -47,7 +51,9 @@ def command(
         raise UsageError("the prompt is empty")
     if summary is not None and not summary.strip():
         raise UsageError("--summary is empty")
+    access = options.access()
     loaded = load(program)
+    user = None
     if summaries is not None:
         from popi_prompt.summaries import load_summary
 
@@ -56,10 +62,18 @@ def command(
         from popi_prompt.dataset import load_users, pick_user
 
         user = pick_user(load_users(user_file), user_id, user_file)
-        summary = loaded.infer_user(user)
-    assert summary is not None
-    answer = loaded.respond(prompt, summary, model=model)
-    bare = loaded.respond(prompt, None, model=model) if compare else None
+    from popi_prompt.cli.progress import Display
+
+    with (
+        Display() as display,
+        access.door(access.names(loaded.models, generator=model), display) as door,
+    ):
+        bound = loaded.through(door)
+        summary = bound.infer_user(user) if user is not None else summary
+        assert summary is not None
+        answer = bound.respond(prompt, summary)
+        bare = bound.respond(prompt, None) if compare else None
+    print_bill(door.spent())
     _print(summary, answer, bare, as_json)
 
 

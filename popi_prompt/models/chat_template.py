@@ -1,4 +1,4 @@
-"""Messages -> tokens by a model's own chat template, with message text that cannot be structure."""
+"""Messages -> tokens or text by a model's own chat template; message text cannot be structure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from popi_prompt.errors import BadResponse, UnknownModel
-from popi_prompt.prompts import Messages
+from popi_prompt.prompts import Messages, as_data
 
 # Private-use characters: no template prints them by itself, no tokenizer makes them structure.
 _OPEN, _CLOSE = "\ue000", "\ue001"
@@ -17,9 +17,20 @@ Tokenize = Callable[[str, bool], list[int]]
 
 
 class ChatTemplate:
-    """A Jinja chat template. Text between messages may hold control tokens, messages may not."""
+    """A Jinja chat template. Text between messages may hold control tokens, messages may not.
 
-    def __init__(self, source: str | None, *, model: str, bos: str = "", eos: str = ""):
+    `adds_bos`: whether the model's tokenizer puts the begin-of-text in front of any text by itself.
+    """
+
+    def __init__(
+        self,
+        source: str | None,
+        *,
+        model: str,
+        bos: str = "",
+        eos: str = "",
+        adds_bos: bool = True,
+    ):
         if source is None:
             raise UnknownModel(f"{model!r} has no chat template; use an instruction-tuned model")
         from jinja2 import TemplateError
@@ -38,6 +49,7 @@ class ChatTemplate:
             ) from None
         self._variables = {"bos_token": bos, "eos_token": eos}
         self._bos = bos
+        self._adds_bos = adds_bos
 
     def tokens(self, messages: Messages, tokenize: Tokenize, bos_token: int | None) -> list[int]:
         """The prompt's tokens, up to where the assistant starts to answer.
@@ -46,17 +58,9 @@ class ChatTemplate:
         once for each message's content (not special). Raises `BadResponse` for messages the
         template refuses, fails on or has no place for.
         """
-        shown: list[dict[str, Any]] = [
-            {"role": message.role, "content": f"{_OPEN}{i}{_CLOSE}"}
-            for i, message in enumerate(messages)
-        ]
-        rendered = self._rendered(shown)
-        pieces = _PLACEHOLDER.split(rendered)
-        if sorted(map(int, pieces[1::2])) != list(range(len(messages))):
-            roles = ", ".join(message.role for message in messages)
-            raise BadResponse(f"the model's chat template does not print these messages: {roles}")
+        pieces = self._pieces(messages)
         tokens: list[int] = []
-        begun = bool(self._bos) and rendered.startswith(self._bos)
+        begun = bool(self._bos) and pieces[0].startswith(self._bos)
         if bos_token is not None and not begun:
             tokens.append(bos_token)
         for i, piece in enumerate(pieces):
@@ -65,6 +69,32 @@ class ChatTemplate:
             elif piece:
                 tokens += tokenize(piece, True)
         return tokens
+
+    def text(self, messages: Messages) -> str:
+        """The prompt as text, for a server that reads control tokens wherever they stand.
+
+        So every content passes `as_data`. The begin-of-text is left out where the server's
+        tokenizer adds it. Raises as `tokens` does.
+        """
+        pieces = self._pieces(messages)
+        if self._bos and self._adds_bos:
+            pieces[0] = pieces[0].removeprefix(self._bos)
+        return "".join(
+            as_data(messages[int(piece)].content) if i % 2 else piece
+            for i, piece in enumerate(pieces)
+        )
+
+    def _pieces(self, messages: Messages) -> list[str]:
+        """Template text and, at odd places, the number of the message that stands there."""
+        shown: list[dict[str, Any]] = [
+            {"role": message.role, "content": f"{_OPEN}{i}{_CLOSE}"}
+            for i, message in enumerate(messages)
+        ]
+        pieces = _PLACEHOLDER.split(self._rendered(shown))
+        if sorted(map(int, pieces[1::2])) != list(range(len(messages))):
+            roles = ", ".join(message.role for message in messages)
+            raise BadResponse(f"the model's chat template does not print these messages: {roles}")
+        return pieces
 
     def _rendered(self, messages: list[dict[str, Any]]) -> str:
         from jinja2 import TemplateError

@@ -1,88 +1,122 @@
-"""The one door to every model: roles, an answer paid once, a count of calls and tokens."""
+"""The one door to every model: an answer is paid once, and every call is counted and traced."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from popi_prompt.errors import ModelError, UsageError
-from popi_prompt.models.model import Answer, Model, Sampling, ScoringModel
+from popi_prompt.errors import BadResponse, CallError, ModelError, UsageError
+from popi_prompt.models.attribution import attribution
+from popi_prompt.models.books import Books, Question
+from popi_prompt.models.meter import Spent, unknown_price
+from popi_prompt.models.model import Answer, Hosted, Model, Sampling, ScoringModel
+from popi_prompt.models.prices import price_of
+from popi_prompt.models.request import Kept, Request
+from popi_prompt.models.roles import ROLES as ROLES
+from popi_prompt.models.roles import Role
+from popi_prompt.models.route import Route, ScoringMethod
 from popi_prompt.prompts import Messages
 
-Role = Literal["generator", "inference", "proposer"]
-ROLES: tuple[Role, ...] = ("generator", "inference", "proposer")
-Open = Callable[[str], Model]
-_T = TypeVar("_T")
+if TYPE_CHECKING:
+    from popi_prompt.models.capability import Capability
 
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What a role has used. Answers from memory are not counted; `tokens` are in + out."""
-
-    calls: int = 0
-    tokens: int = 0
+Open = Callable[[Route], Model]
+_T = TypeVar("_T", bound=Kept)
 
 
 class Door:
     """Models by role. Thread-safe; the same request is sent once, whoever asks.
 
-    Every `ModelError` that leaves it names the role and the model.
+    A request goes through the memory of this door, then the cache on disk, then it is reserved at
+    the meter and sent. Every `CallError` that leaves names role, model and,
+    where the caller's context tells it, the user. Raises `UsageError` for a cap in USD where a
+    price is not known.
     """
 
-    def __init__(self, models: Mapping[str, str], *, open_model: Open | None = None):
-        self.names: dict[str, str] = dict(models)
-        self._open = open_model if open_model is not None else open_model_by_name
-        self._models: dict[str, Model] = {}
-        self._answers: dict[Any, Future[Any]] = {}
-        self._spent: dict[Role, Spent] = {}
+    def __init__(
+        self,
+        models: Mapping[str, str | Route],
+        *,
+        open_model: Open | None = None,
+        books: Books | None = None,
+    ):
+        self.routes = {
+            role: each if isinstance(each, Route) else Route(each) for role, each in models.items()
+        }
+        self.names: dict[str, str] = {role: route.model for role, route in self.routes.items()}
+        self._open = open_model if open_model is not None else open_route
+        self._books = books if books is not None else Books()
+        self._models: dict[Route, Model] = {}
+        self._answers: dict[tuple[Route, Request], Future[Any]] = {}
         self._lock = threading.RLock()
+        if self._books.meter.caps.usd is not None:
+            for role, route in self.routes.items():
+                if price_of(route) is None:
+                    raise UsageError(unknown_price(role, route.model))
 
-    def chat(self, role: Role, messages: Messages, sampling: Sampling) -> Answer:
-        """An answer of the role's model."""
+    def __enter__(self) -> Door:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is not on disk yet. Answers are still given, from the models alone."""
+        self._books.close()
+
+    def chat(
+        self, role: Role, messages: Messages, sampling: Sampling, *, cut_off_ok: bool = False
+    ) -> Answer:
+        """An answer of the role's model. One cut off at `max_tokens` is a `BadResponse`.
+
+        With `cut_off_ok` it is an answer, with `finish` "length".
+        """
         model = self.model(role)
-
-        def send() -> Answer:
-            answer = model.chat(messages, sampling)
-            self._count(role, answer.tokens_in + answer.tokens_out)
-            return answer
-
-        return self._once(role, ("chat", self.names[role], messages, sampling), send)
+        drawn = self.routes[role].drawn(sampling)
+        request = Request("chat", messages, drawn)
+        answer = self._once(role, request, lambda: model.chat(messages, drawn))
+        if answer.finish == "length" and not cut_off_ok:
+            error = BadResponse(
+                f"the answer was cut off at {drawn.max_tokens} tokens; set max_tokens under "
+                f"[models.{role}] in a --config file"
+            )
+            raise self._named(error, role)
+        return answer
 
     def logprobs(
         self, role: Role, messages: Messages, responses: Sequence[str]
     ) -> tuple[float, ...]:
         """Summed log-probabilities; see `ScoringModel`."""
         model = self.model(role)
-        if not isinstance(model, ScoringModel):
+        request = Request("logprobs", messages, given=tuple(responses))
+        method = self.capability(role).scoring if isinstance(model, Hosted) else None
+        if isinstance(model, Hosted) and method is not None:
+            hosted: Hosted = model
+            found: ScoringMethod = method
+            return self._once(role, request, lambda: hosted.score(found, messages, responses))
+        if isinstance(model, Hosted) or not isinstance(model, ScoringModel):
             raise UsageError(
-                f"{role} {model.name!r} gives no log-probabilities of given answers; "
+                f"{role} {self.names[role]!r} gives no log-probabilities of given answers; "
                 "use --scorer choice"
             )
         scoring: ScoringModel = model
-
-        def send() -> tuple[float, ...]:
-            values = scoring.logprobs(messages, responses)
-            texts = (*(message.content for message in messages), *responses)
-            self._count(role, sum(map(model.count_tokens, texts)))
-            return values
-
-        return self._once(role, ("logprobs", self.names[role], messages, tuple(responses)), send)
+        return self._once(role, request, lambda: scoring.logprobs(messages, responses))
 
     def option_odds(
         self, role: Role, messages: Messages, options: Sequence[str]
     ) -> tuple[float, ...]:
         """Odds of the options as the next word; see `Model`."""
         model = self.model(role)
-
-        def send() -> tuple[float, ...]:
-            odds = model.option_odds(messages, options)
-            self._count(role, sum(model.count_tokens(m.content) for m in messages) + 1)
-            return odds
-
-        return self._once(role, ("odds", self.names[role], messages, tuple(options)), send)
+        request = Request("odds", messages, given=tuple(options))
+        return self._once(role, request, lambda: model.option_odds(messages, options))
 
     def count_tokens(self, role: Role, text: str) -> int:
         """Tokens of a text by the role's tokenizer."""
@@ -90,34 +124,42 @@ class Door:
 
     def scores_responses(self, role: Role) -> bool:
         """Whether the role's model gives log-probabilities of given answers."""
-        return isinstance(self.model(role), ScoringModel)
+        return self.capability(role).scorer == "likelihood"
+
+    def capability(self, role: Role) -> Capability:
+        """Which log-probabilities the role's model gives; a route is asked once, and kept."""
+        model = self.model(role)
+        if isinstance(model, Hosted):
+            return self._once(role, Request("probe", ()), model.probe)
+        from popi_prompt.models.capability import EMBEDDED, NEITHER
+
+        return EMBEDDED if isinstance(model, ScoringModel) else NEITHER
+
+    def embedded(self, role: Role) -> bool:
+        """Whether the role's model answers in this process."""
+        return self.routes[role].embedded
 
     def model(self, role: Role) -> Model:
         """The role's model, opened at first use."""
-        name = self.names[role]
+        route = self.routes[role]
         with self._lock:
-            if name not in self._models:
+            if route not in self._models:
                 try:
-                    self._models[name] = self._open(name)
+                    self._models[route] = self._open(route)
                 except ModelError as error:
-                    raise _named(error, role, name) from None
-            return self._models[name]
+                    raise self._named(error, role) from None
+            return self._models[route]
 
-    def spent(self) -> dict[Role, Spent]:
-        """Calls and tokens so far, by role."""
-        with self._lock:
-            return dict(self._spent)
+    def spent(self) -> dict[str, Spent]:
+        """What was sent so far, by role."""
+        return self._books.meter.spent()
 
-    def _count(self, role: Role, tokens: int) -> None:
-        with self._lock:
-            before = self._spent.get(role, Spent())
-            self._spent[role] = Spent(before.calls + 1, before.tokens + tokens)
-
-    def _once(self, role: Role, key: Any, send: Callable[[], _T]) -> _T:
-        """The answer to `key`: from memory, from whoever is asking now, or by sending.
+    def _once(self, role: Role, request: Request, ask: Callable[[], _T]) -> _T:
+        """The answer from memory, from whoever is asking now, or by asking.
 
         Errors are not remembered: a later call tries again.
         """
+        key = (self.routes[role], request)
         with self._lock:
             future = self._answers.get(key)
             mine = future is None
@@ -125,28 +167,29 @@ class Door:
                 future = self._answers[key] = Future()
         if mine:
             try:
-                future.set_result(send())
+                question = Question(role, self.routes[role], self.model(role), request)
+                future.set_result(self._books.answer(question, ask))
             except BaseException as error:
                 with self._lock:
                     del self._answers[key]
                 future.set_exception(error)
         try:
             result: _T = future.result()
-        except ModelError as error:
-            raise _named(error, role, self.names[role]) from error
+        except CallError as error:
+            raise self._named(error, role) from error
         return result
 
+    def _named(self, error: CallError, role: Role) -> CallError:
+        user_id = error.user_id if error.user_id is not None else attribution().user_id
+        return type(error)(error.problem, role=role, model=self.names[role], user_id=user_id)
 
-def _named(error: ModelError, role: str, model: str) -> ModelError:
-    return type(error)(error.problem, role=role, model=model, user_id=error.user_id)
 
-
-def open_model_by_name(name: str) -> Model:
+def open_route(route: Route) -> Model:
     """`local/...` and `*.gguf` in this process, everything else through LiteLLM."""
-    from popi_prompt.models.local import is_local, load_local
+    if route.embedded:
+        from popi_prompt.models.local import load_local
 
-    if is_local(name):
-        return load_local(name)
+        return load_local(route.model)
     from popi_prompt.models.litellm_model import LiteLLMModel
 
-    return LiteLLMModel(name)
+    return LiteLLMModel(route)

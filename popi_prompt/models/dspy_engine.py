@@ -9,8 +9,9 @@ from dspy.lm15 import Message as DspyMessage
 from dspy.lm15 import ProviderError, Request, Response, Usage
 
 from popi_prompt.errors import ModelError
-from popi_prompt.models.door import Door, Role
+from popi_prompt.models.door import Door
 from popi_prompt.models.model import Sampling
+from popi_prompt.models.roles import Role
 from popi_prompt.prompts import Message, Messages
 
 
@@ -33,15 +34,21 @@ class DoorEngine:
             seed=config.seed or 0,
         )
         try:
-            answer = self._door.chat(self._role, _messages(request), sampling)
+            # A small embedded model that nobody tuned seldom ends a summary by itself, and what it
+            # wrote until then still serves; its tokens cost nothing. A hosted one can have more.
+            answer = self._door.chat(
+                self._role,
+                _messages(request),
+                sampling,
+                cut_off_ok=self._door.embedded(self._role),
+            )
         except ModelError as error:
             raise ProviderError(str(error)) from error
         return Response(
             id=None,
             model=request.model,
             message=DspyMessage.assistant(answer.text),
-            # A summary cut at max_tokens is still a summary; "length" makes DSPy log a warning
-            # for each.
+            # "length" makes DSPy log a warning for each.
             finish_reason="stop",
             usage=Usage(input_tokens=answer.tokens_in, output_tokens=answer.tokens_out),
         )

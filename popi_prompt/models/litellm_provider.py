@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from popi_prompt.errors import ContextTooLong, ModelError, UnknownModel
-from popi_prompt.models.litellm_model import import_litellm
+from popi_prompt.models.litellm_errors import import_litellm
 from popi_prompt.models.local import PREFIX, load_local
 from popi_prompt.models.model import Answer, Sampling
 from popi_prompt.prompts import Message, Messages

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 
@@ -14,10 +16,11 @@ from popi_prompt.models.cores import Cores
 from popi_prompt.models.llama_context import LlamaContext, load_library
 from popi_prompt.models.llama_engine import LlamaEngine
 from popi_prompt.models.model import Answer, Sampling
-from popi_prompt.models.weights import find_weights
+from popi_prompt.models.route import EMBEDDED
+from popi_prompt.models.weights import CATALOGUE, find_weights
 from popi_prompt.prompts import Messages
 
-PREFIX = "local/"
+PREFIX = EMBEDDED
 CONTEXT = 4096
 MOST_ENGINES = 4
 SCORING = 2  # prefixes that an engine keeps for scoring
@@ -32,6 +35,7 @@ class LocalModel:
         load_library()
         path = find_weights(name.removeprefix(PREFIX))
         self.name = name
+        self.identity = _identity(name.removeprefix(PREFIX), path)
         cores = Cores(min(os.cpu_count() or 1, MOST_ENGINES))
         contexts = [
             LlamaContext(path, context=CONTEXT, slots=SCORING + GENERATING)
@@ -111,6 +115,14 @@ def load_local(name: str) -> LocalModel:
         return _loaded[key]
 
 
-def is_local(name: str) -> bool:
-    """Whether a model name means the embedded engine."""
-    return name.startswith(PREFIX) or name.endswith(".gguf")
+def _identity(name: str, path: Path) -> str:
+    """What decides answers: the weights and the engine's version.
+
+    A GGUF of one's own is known by place, size and time of change: reading gigabytes at every
+    start would cost more than an answer.
+    """
+    engine = metadata.version("llama-cpp-python")
+    if name in CATALOGUE:
+        return f"{CATALOGUE[name].sha256} {engine}"
+    state = path.stat()
+    return f"{path.resolve()} {state.st_size} {state.st_mtime_ns} {engine}"

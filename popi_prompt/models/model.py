@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from popi_prompt.prompts import Messages
+
+if TYPE_CHECKING:
+    from popi_prompt.models.capability import Capability
+    from popi_prompt.models.route import ScoringMethod
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to draw an answer. Temperature 0 is greedy; otherwise `seed` decides."""
+    """How to draw an answer. Temperature 0 is greedy; otherwise `seed` decides.
+
+    Many hosted models ignore the seed: `sample` numbers several draws of one request, so that each
+    is asked for, and remembered, by itself.
+    """
 
     max_tokens: int = 512
     temperature: float = 0.0
     seed: int = 0
+    sample: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,8 @@ class Answer:
 class Model(Protocol):
     """A chat model. Thread-safe; `concurrency` says how many calls at once pay off.
 
-    Every method may raise a `ModelError` without role; the door adds it.
+    Every method may raise a `ModelError` without role; the door adds it. A model whose answers
+    depend on more than its name, such as the bytes of its weights, says so in a text `identity`.
     """
 
     name: str
@@ -63,4 +73,24 @@ class ScoringModel(Protocol):
 
         The end-of-turn token is not counted.
         """
+        ...
+
+
+@runtime_checkable
+class Hosted(Protocol):
+    """A model that sends requests, each of them paid by `meter.account()`.
+
+    The door pays for every other model, one request a call.
+    """
+
+    pays_by_request: Literal[True]
+
+    def probe(self) -> Capability:
+        """Find out by a few requests which log-probabilities the route gives."""
+        ...
+
+    def score(
+        self, method: ScoringMethod, messages: Messages, responses: Sequence[str]
+    ) -> tuple[float, ...]:
+        """`ScoringModel.logprobs` by a method that the probe found."""
         ...

@@ -20,6 +20,7 @@ from popi_prompt.errors import OptimizationError
 from popi_prompt.evaluation import Failure, Outcome, Result, evaluate
 from popi_prompt.events import PhaseStarted, TrialFinished
 from popi_prompt.inference import summarizer
+from popi_prompt.models.attribution import attributed
 from popi_prompt.optimizers.optimizer import Found, Task
 from popi_prompt.optimizers.space import Space, build_space
 from popi_prompt.prompts import VIEWS
@@ -96,7 +97,8 @@ class _Search:
             if not self._space.allows(chosen, self._task.door):
                 raise optuna.TrialPruned
             if candidate not in self._rewards:
-                self._rewards[candidate] = self._score(candidate)
+                with attributed(candidate=f"trial {trial.number}"):
+                    self._rewards[candidate] = self._score(candidate)
         except optuna.TrialPruned:
             self._tell(trial, candidate, None)
             raise

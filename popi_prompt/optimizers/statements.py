@@ -12,8 +12,9 @@ from popi_prompt.errors import ModelError, OptimizationError
 from popi_prompt.evaluation import in_parallel
 from popi_prompt.events import Advanced, PhaseStarted
 from popi_prompt.inference import SUMMARY_SAMPLING
-from popi_prompt.models.door import Role
+from popi_prompt.models.attribution import attributed
 from popi_prompt.models.model import Sampling
+from popi_prompt.models.roles import Role
 from popi_prompt.optimizers.optimizer import Task
 from popi_prompt.prompts import (
     Conditioning,
@@ -116,9 +117,10 @@ def candidate_summaries(task: Task, users: Sequence[User]) -> tuple[str, ...]:
         signals = render_signals(user.signals)
         own = inference_messages(UNTUNED_CANDIDATE.instruction, (), signals)
         sampling = Sampling(SUMMARY_SAMPLING.max_tokens, temperature=0.7, seed=task.seed + i)
-        found = _sampled(task, "inference", own, sampling)
-        if stronger:
-            found += _sampled(task, "proposer", summary_request(signals), SUMMARY_SAMPLING)
+        with attributed(user_id=users[i].user_id):
+            found = _sampled(task, "inference", own, sampling)
+            if stronger:
+                found += _sampled(task, "proposer", summary_request(signals), SUMMARY_SAMPLING)
         texts += [text for text in found if not copies(text, signals, _COPIED_WORDS)]
     return tuple(dict.fromkeys(texts))
 

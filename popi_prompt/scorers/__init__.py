@@ -26,7 +26,8 @@ def make_scorer(name: str | None, door: Door) -> Scorer:
     if name == "likelihood" and not door.scores_responses("generator"):
         raise UsageError(
             f"generator {door.names['generator']!r} gives no log-probabilities of given answers, "
-            "which the scorer 'likelihood' needs; use --scorer choice"
+            f"which the scorer 'likelihood' needs ({door.capability('generator').reason}); "
+            "use --scorer choice"
         )
     return SCORERS[name]()
 

@@ -1,0 +1,98 @@
+"""Options of every command that calls models: configuration, caps, cache and trace."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from popi_prompt.errors import UsageError
+
+if TYPE_CHECKING:
+    from popi_prompt.models.access import Access
+    from popi_prompt.models.meter import Spent
+
+_OPTIONS = (
+    click.option(
+        "--config", type=click.Path(path_type=Path), help="TOML: how each role's model is reached."
+    ),
+    click.option("--max-usd", type=float, help="Stop before this many USD are exceeded."),
+    click.option("--max-calls", type=click.IntRange(0), help="Stop after this many calls."),
+    click.option("--max-tokens", type=click.IntRange(0), help="Stop before more, in and out."),
+    click.option("--no-cache", is_flag=True, help="Neither read nor keep answers on disk."),
+    click.option(
+        "--trace", type=click.Path(path_type=Path), help="Append every model call to this file."
+    ),
+    click.option("--no-trace-text", is_flag=True, help="Trace without any text of users."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessOptions:
+    """The options as they were given."""
+
+    config: Path | None
+    max_usd: float | None
+    max_calls: int | None
+    max_tokens: int | None
+    no_cache: bool
+    trace: Path | None
+    no_trace_text: bool
+
+    def access(self) -> Access:
+        """What they mean. Raises `UsageError` for what cannot work."""
+        from popi_prompt.models.access import Access
+        from popi_prompt.models.config import load_config
+        from popi_prompt.models.meter import Caps
+
+        if self.max_usd is not None and not 0 <= self.max_usd < math.inf:
+            raise UsageError(f"--max-usd is {self.max_usd:g}; it must be a number of 0 or more")
+        if self.no_trace_text and self.trace is None:
+            raise UsageError("--no-trace-text needs --trace FILE")
+        return Access(
+            roles={} if self.config is None else load_config(self.config),
+            caps=Caps(self.max_usd, self.max_calls, self.max_tokens),
+            cache=not self.no_cache,
+            trace=self.trace,
+            trace_text=not self.no_trace_text,
+        )
+
+
+def access_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options; the command gets them as one argument, `options`."""
+
+    @functools.wraps(command)
+    def gathered(*args: Any, **values: Any) -> None:
+        own = {name: values.pop(name) for name in AccessOptions.__slots__}
+        command(*args, **values, options=AccessOptions(**own))
+
+    for option in reversed(_OPTIONS):
+        gathered = option(gathered)
+    return gathered
+
+
+def print_bill(spent: Mapping[str, Spent]) -> None:
+    """One line on stderr: what each role has used, where anything left this process."""
+    from popi_prompt.models.meter import shown
+
+    if not any(each.usd != 0 or each.unconfirmed for each in spent.values()):
+        return
+    parts = []
+    for role, each in spent.items():
+        cost = "price unknown" if each.usd is None else shown("usd", each.usd)
+        parts.append(
+            f"{role} {each.calls} calls, {each.tokens_in} + {each.tokens_out} tokens, {cost}"
+        )
+    click.echo(f"Used: {'; '.join(parts)}", err=True)
+
+
+def bill_record(spent: Mapping[str, Spent]) -> dict[str, Any]:
+    """The same as JSON."""
+    from dataclasses import asdict
+
+    return {role: asdict(each) for role, each in spent.items()}

@@ -1,0 +1,146 @@
+"""What a run keeps of its model calls: answers on disk, what they cost, and a trace of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from popi_prompt.errors import PopiError
+from popi_prompt.models.attribution import attribution
+from popi_prompt.models.cache import AnswerCache
+from popi_prompt.models.call import Call
+from popi_prompt.models.meter import Account, Meter, Spent, paying
+from popi_prompt.models.model import Answer, Model
+from popi_prompt.models.request import Kept, Request, from_json, to_json
+from popi_prompt.models.roles import Role
+from popi_prompt.models.route import Route
+from popi_prompt.models.trace import Trace
+
+if TYPE_CHECKING:
+    from popi_prompt.models.capability import Capability
+
+_T = TypeVar("_T", bound=Kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request, and who is asked."""
+
+    role: Role
+    route: Route
+    model: Model
+    request: Request
+
+    def key(self) -> str:
+        """Under which the answer is kept."""
+        return self.request.key(self.route, getattr(self.model, "identity", None))
+
+
+class Books:
+    """Thread-safe. Without cache and trace nothing is written."""
+
+    def __init__(
+        self,
+        meter: Meter | None = None,
+        *,
+        cache: AnswerCache | None = None,
+        trace: Trace | None = None,
+    ):
+        self.meter = meter if meter is not None else Meter()
+        self._cache = cache
+        self._trace = trace
+
+    def close(self) -> None:
+        """Write what is not on disk yet."""
+        if self._cache is not None:
+            self._cache.close()
+        if self._trace is not None:
+            self._trace.close()
+
+    def answer(self, question: Question, ask: Callable[[], _T]) -> _T:
+        """The answer that was paid for before, else `ask()`, paid and kept; traced either way."""
+        account = Account(self.meter, question.role)
+        entry = _Entry(question, account)
+        key = question.key() if self._cache is not None else ""
+        try:
+            answer = self._kept(question, key)
+            if answer is not None:
+                entry.cached = True
+            else:
+                answer = _paid(question, ask, account)
+                self._keep(key, answer)
+            entry.answer = answer
+        except PopiError as error:
+            entry.error = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            if self._trace is not None:
+                self._trace.write(entry.call())
+        return cast(_T, answer)
+
+    def _kept(self, question: Question, key: str) -> Kept | None:
+        if self._cache is None:
+            return None
+        raw = self._cache.get(key, user_id=attribution().user_id)
+        return None if raw is None else from_json(question.request.kind, raw)
+
+    def _keep(self, key: str, answer: Kept) -> None:
+        if self._cache is not None:
+            self._cache.put(key, to_json(answer), user_id=attribution().user_id)
+
+
+def _paid(question: Question, ask: Callable[[], _T], account: Account) -> _T:
+    """Ask. A hosted model pays for each of its requests, for others it is done here."""
+    if getattr(question.model, "pays_by_request", False):
+        with paying(account):
+            return ask()
+    request, model = question.request, question.model
+    tokens_in, tokens_out = request.most_tokens(model) if account.needs_estimates else (0, 0)
+    with account.request(Spent(1, tokens_in, tokens_out)) as ticket:
+        ticket.bill(0, 0, 0.0)
+        answer = ask()
+        ticket.bill(*request.tokens(model, answer), 0.0)
+    return answer
+
+
+def _text(answer: Answer | Capability | None) -> str | None:
+    if answer is None:
+        return None
+    return answer.text if isinstance(answer, Answer) else answer.reason
+
+
+class _Entry:
+    """One call, for the trace, while it is under way."""
+
+    def __init__(self, question: Question, account: Account):
+        self.answer: Kept | None = None
+        self.cached = False
+        self.error: str | None = None
+        self._question = question
+        self._account = account
+        self._started = time.time()
+        self._clock = time.perf_counter()
+
+    def call(self) -> Call:
+        """As far as it came."""
+        spent, told = self._account.spent, attribution()
+        answer = self.answer if isinstance(self.answer, tuple) else _text(self.answer)
+        return Call(
+            role=self._question.role,
+            model=self._question.route.model,
+            kind=self._question.request.kind,
+            messages=self._question.request.messages,
+            answer=answer,
+            tokens_in=spent.tokens_in,
+            tokens_out=spent.tokens_out,
+            usd=spent.usd,
+            seconds=time.perf_counter() - self._clock,
+            cached=self.cached,
+            retries=max(0, spent.calls - 1),
+            candidate=told.candidate,
+            user_id=told.user_id,
+            error=self.error,
+            started=self._started,
+        )

@@ -1,0 +1,98 @@
+"""LiteLLM, imported quietly, and its exceptions in our vocabulary."""
+
+from __future__ import annotations
+
+import email.utils
+import os
+import time
+from typing import Any
+
+from popi_prompt.errors import (
+    AuthenticationError,
+    BadResponse,
+    ContextTooLong,
+    ModelError,
+    ModelUnavailable,
+    RateLimited,
+    UnknownModel,
+)
+from popi_prompt.models.redaction import redact
+
+LONGEST_WAIT = 60.0
+_NO_QUOTA = "insufficient_quota"
+_TIMED_OUT = 408
+
+
+def import_litellm() -> Any:
+    """Import LiteLLM without its download of a price list, and without its banner."""
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    import litellm
+
+    litellm.suppress_debug_info = True
+    return litellm
+
+
+def typed(error: Exception, model: str, retries: int = 0) -> ModelError:
+    """The error as a `ModelError`; the first line of its message is kept, without keys."""
+    kinds = import_litellm().exceptions
+    text = redact(str(error)).strip()
+    reason = text.splitlines()[0] if text else type(error).__name__
+    if "LLM Provider NOT provided" in text or isinstance(error, kinds.NotFoundError):
+        return UnknownModel(
+            f"LiteLLM knows no provider or model {model!r}; write it as "
+            "provider/model, for example openai/gpt-4o-mini or local/smollm2-135m"
+        )
+    if isinstance(error, kinds.AuthenticationError | kinds.PermissionDeniedError):
+        return AuthenticationError(
+            f"the provider refused the key, or none is set; export it first ({reason})"
+        )
+    if isinstance(error, kinds.ContextWindowExceededError):
+        return ContextTooLong(reason)
+    if isinstance(error, kinds.ContentPolicyViolationError):
+        return BadResponse(f"the provider's content filter refused the request ({reason})")
+    if isinstance(error, kinds.RateLimitError):
+        return RateLimited(f"still rate-limited after {retries} retries ({reason})")
+    if isinstance(error, TimeoutError):
+        return ModelUnavailable(f"timed out, also after {retries} retries")
+    if isinstance(error, kinds.BadRequestError | kinds.UnprocessableEntityError):
+        return BadResponse(f"the provider refused the request ({reason})")
+    return ModelUnavailable(f"no answer after {retries} retries ({reason})")
+
+
+def passes(error: BaseException) -> bool:
+    """Whether sending the same request again may help."""
+    kinds = import_litellm().exceptions
+    if isinstance(error, kinds.RateLimitError):
+        return _NO_QUOTA not in str(error) and (retry_after(error) or 0.0) <= LONGEST_WAIT
+    again = (
+        TimeoutError,
+        kinds.Timeout,
+        kinds.APIConnectionError,
+        kinds.InternalServerError,
+        kinds.ServiceUnavailableError,
+        kinds.BadGatewayError,
+    )
+    return isinstance(error, again)
+
+
+def refused(error: Exception) -> bool:
+    """Whether the provider turned the request away, so that it bills nothing."""
+    status = getattr(error, "status_code", None)
+    return isinstance(status, int) and 400 <= status < 500 and status != _TIMED_OUT
+
+
+def retry_after(error: BaseException) -> float | None:
+    """Seconds that the provider asked to wait, as a number or a date; None if it did not."""
+    headers = getattr(error, "litellm_response_headers", None) or {}
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        date = email.utils.parsedate_to_datetime(value) if _is_date(value) else None
+        return None if date is None else max(0.0, date.timestamp() - time.time())
+
+
+def _is_date(value: str) -> bool:
+    return email.utils.parsedate(value) is not None

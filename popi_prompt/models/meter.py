@@ -1,0 +1,214 @@
+"""What a run has used, and the caps it cannot exceed: a request is reserved before it is sent."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+
+from popi_prompt.errors import BudgetExceeded, UsageError
+from popi_prompt.events import BudgetUsed, Observer, ignore
+
+WARN_AT = (0.5, 0.8)
+_CENT_OF_CENTS = 1e-9  # sums of prices are rounded; a cap is not missed by that
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What was used. Answers from memory or disk are not counted; every attempt is a call.
+
+    `usd` is None where a price is not known. `unconfirmed` calls broke before they told their
+    usage: they may have been billed, so their worst case counts against the caps.
+    """
+
+    calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd: float | None = 0.0
+    unconfirmed: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """In and out."""
+        return self.tokens_in + self.tokens_out
+
+    def plus(self, other: Spent) -> Spent:
+        """Both together."""
+        known = self.usd is not None and other.usd is not None
+        return Spent(
+            self.calls + other.calls,
+            self.tokens_in + other.tokens_in,
+            self.tokens_out + other.tokens_out,
+            (self.usd or 0.0) + (other.usd or 0.0) if known else None,
+            self.unconfirmed + other.unconfirmed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """Limits of a run over all roles; None is no limit. `tokens` are in and out."""
+
+    usd: float | None = None
+    calls: int | None = None
+    tokens: int | None = None
+
+    @property
+    def need_estimates(self) -> bool:
+        """Whether a request's tokens must be known before it is sent."""
+        return self.usd is not None or self.tokens is not None
+
+    def amounts(self, spent: Spent) -> Iterator[tuple[str, float, float]]:
+        """Name, used and cap of every limit that is set."""
+        if self.usd is not None:
+            yield "usd", spent.usd or 0.0, self.usd
+        if self.calls is not None:
+            yield "calls", spent.calls, self.calls
+        if self.tokens is not None:
+            yield "tokens", spent.tokens, self.tokens
+
+
+class Meter:
+    """Counts by role. Thread-safe; used and reserved together never exceed a cap."""
+
+    def __init__(self, caps: Caps = Caps(), observer: Observer = ignore):
+        self.caps = caps
+        self._bounded = caps != Caps()
+        self._observer = observer
+        self._spent: dict[str, Spent] = {}
+        self._total = Spent()
+        self._held = Spent()  # worst cases of unconfirmed requests
+        self._reserved: list[Spent] = []
+        self._warned: dict[str, float] = {}
+        self._changed = threading.Condition()
+
+    def spent(self) -> dict[str, Spent]:
+        """By role, as far as confirmed."""
+        with self._changed:
+            return dict(self._spent)
+
+    def reserve(self, role: str, worst: Spent) -> None:
+        """Set aside a request's worst case.
+
+        Waits for requests under way where it fits only once they have used less than reserved.
+        Raises `BudgetExceeded` where it does not fit even then.
+        """
+        if self.caps.usd is not None and worst.usd is None:
+            raise UsageError(unknown_price(role))
+        with self._changed:
+            while self._bounded:
+                used = self._total.plus(self._held)
+                self._check(role, used.plus(worst), used)
+                if not any(self._over(_sum([used, *self._reserved, worst]))):
+                    self._reserved.append(worst)
+                    return
+                self._changed.wait()
+
+    def settle(self, role: str, worst: Spent, actual: Spent) -> None:
+        """Put what was used in place of what was reserved."""
+        with self._changed:
+            if self._bounded:
+                self._reserved.remove(worst)
+            self._spent[role] = self._spent.get(role, Spent()).plus(actual)
+            self._total = self._total.plus(actual)
+            if actual.unconfirmed:
+                self._held = self._held.plus(replace(worst, calls=0))
+            warnings = list(self._new_warnings())
+            self._changed.notify_all()
+        for warning in warnings:
+            self._observer(warning)
+
+    def _check(self, role: str, wanted: Spent, used: Spent) -> None:
+        for name in self._over(wanted):
+            amounts = {each: (done, cap) for each, done, cap in self.caps.amounts(used)}
+            done, cap = amounts[name]
+            raise BudgetExceeded(
+                f"the cap of {shown(name, cap)} is reached: {shown(name, done)} used, and the next "
+                "request could exceed it",
+                role=role,
+            )
+
+    def _over(self, wanted: Spent) -> Iterator[str]:
+        for name, amount, cap in self.caps.amounts(wanted):
+            if amount > cap + (_CENT_OF_CENTS if name == "usd" else 0):
+                yield name
+
+    def _new_warnings(self) -> Iterator[BudgetUsed]:
+        for name, amount, cap in self.caps.amounts(self._total.plus(self._held)):
+            passed = [share for share in WARN_AT if cap > 0 and amount >= share * cap]
+            if passed and passed[-1] > self._warned.get(name, 0.0):
+                self._warned[name] = passed[-1]
+                yield BudgetUsed(name, amount, cap)
+
+
+class Account:
+    """What one call at the door pays; a model may send several requests for it."""
+
+    def __init__(self, meter: Meter, role: str):
+        self.spent = Spent()
+        self.needs_estimates = meter.caps.need_estimates
+        self._meter = meter
+        self._role = role
+
+    @contextmanager
+    def request(self, worst: Spent) -> Iterator[Ticket]:
+        """Around the sending of one request. Raises `BudgetExceeded` before anything is sent."""
+        self._meter.reserve(self._role, worst)
+        ticket = Ticket()
+        try:
+            yield ticket
+        finally:
+            self.spent = self.spent.plus(ticket.used)
+            self._meter.settle(self._role, worst, ticket.used)
+
+
+class Ticket:
+    """One request under way; unless told otherwise its usage stays unconfirmed."""
+
+    def __init__(self) -> None:
+        self.used = Spent(calls=1, unconfirmed=1)
+
+    def bill(self, tokens_in: int, tokens_out: int, usd: float | None) -> None:
+        """The provider told the usage; nothing is billed for a request it refused."""
+        self.used = Spent(1, tokens_in, tokens_out, usd)
+
+
+_paying: ContextVar[Account | None] = ContextVar("paying", default=None)
+
+
+@contextmanager
+def paying(account: Account) -> Iterator[None]:
+    """Requests of the calling thread are paid by this account."""
+    token = _paying.set(account)
+    try:
+        yield
+    finally:
+        _paying.reset(token)
+
+
+def account() -> Account:
+    """Who pays; outside a door nobody does, and nothing is capped."""
+    return _paying.get() or Account(Meter(), "unknown")
+
+
+def shown(name: str, amount: float) -> str:
+    """An amount with its unit."""
+    return f"{amount:.4g} USD" if name == "usd" else f"{amount:,.0f} {name}"
+
+
+def unknown_price(role: str, model: str | None = None) -> str:
+    """What to do about a USD cap that cannot be kept."""
+    which = f"{role} model {model!r}" if model is not None else f"the {role} model"
+    return (
+        f"a cap in USD needs prices, and LiteLLM knows none for {which}; set price_in and "
+        f"price_out (USD per million tokens) under [models.{role}] in a --config file, or cap "
+        "calls or tokens"
+    )
+
+
+def _sum(amounts: list[Spent]) -> Spent:
+    total = Spent()
+    for each in amounts:
+        total = total.plus(each)
+    return total

@@ -1,0 +1,218 @@
+"""How a hosted route's requests are sent: one event loop, limits, retries, each attempt paid."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+from aiolimiter import AsyncLimiter
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+from tenacity.wait import wait_exponential, wait_random
+
+from popi_prompt.errors import AuthenticationError, PopiError, UsageError
+from popi_prompt.models.litellm_errors import import_litellm, passes, refused, retry_after, typed
+from popi_prompt.models.meter import Account, Spent, Ticket, account
+from popi_prompt.models.prices import price_of
+from popi_prompt.models.redaction import holds_secret
+from popi_prompt.models.route import Route
+
+CONCURRENCY = 8
+RETRIES = 4
+_SHORTEST_KEY = 8  # shorter ones are placeholders such as "none"
+_TOKEN_MARGIN = 1.25  # our tokenizer may not be the model's
+_TOKENS_AROUND = 16  # a text, by any chat template
+_backoff = wait_exponential(multiplier=0.5, max=20.0) + wait_random(0.0, 1.0)
+_spread = wait_random(0.0, 0.5)
+
+
+class Transport:
+    """Sends the requests of one route from any thread.
+
+    Concurrency and rate are limited here, for all roles that share the route. Retries inside
+    LiteLLM and the OpenAI client are off: each attempt is reserved, sent and settled by itself.
+    """
+
+    def __init__(self, route: Route):
+        self._litellm = import_litellm()
+        self.route = route
+        self.concurrency = route.concurrency or CONCURRENCY
+        self._price = price_of(route)
+        self._fixed = _fixed(route)
+        self._slots = asyncio.Semaphore(self.concurrency)
+        self._requests = AsyncLimiter(route.rpm) if route.rpm else None
+        self._tokens = AsyncLimiter(route.tpm) if route.tpm else None
+        self._retrying = Retrying(
+            retry=retry_if_exception(passes),
+            stop=stop_after_attempt(1 + RETRIES),
+            wait=_wait,
+            reraise=True,
+        )
+
+    def chat(self, messages: list[dict[str, str]], max_tokens: int, **parameters: Any) -> Any:
+        """A chat completion as LiteLLM returns it. Raises `ModelError`."""
+        call = partial(
+            self._litellm.acompletion, messages=messages, max_tokens=max_tokens, **parameters
+        )
+        return self._send(call, [message["content"] for message in messages], max_tokens)
+
+    def complete(self, prompts: list[str], max_tokens: int, **parameters: Any) -> Any:
+        """Text completions as LiteLLM returns them. Raises `ModelError`."""
+        call = partial(
+            self._litellm.atext_completion,
+            prompt=prompts,
+            max_tokens=max_tokens,
+            client=self._text_client(),
+            **parameters,
+        )
+        return self._send(call, prompts, max_tokens * len(prompts))
+
+    def _text_client(self) -> Any:
+        """A kept client for text completions; None where LiteLLM must find the address itself."""
+        _, _, key, base = self._litellm.get_llm_provider(
+            self.route.model, api_base=self.route.api_base, api_key=self._fixed.get("api_key")
+        )
+        if base is None:
+            return None
+        return _openai_client(base, key or os.environ.get("OPENAI_API_KEY") or "none")
+
+    def count_tokens(self, text: str) -> int:
+        """By LiteLLM's tokenizer for the model, or its default where it knows none."""
+        return int(self._litellm.token_counter(model=self.route.model, text=text))
+
+    def _send(self, call: Callable[..., Any], texts: list[str], tokens_out: int) -> Any:
+        payer = account()
+        worst = self._worst(payer, texts, tokens_out)
+
+        def attempt() -> Any:
+            with payer.request(worst) as ticket:
+                return self._attempt(call, worst.tokens, ticket)
+
+        try:
+            return self._retrying(attempt)
+        except PopiError:
+            raise
+        except Exception as error:
+            # The provider's library may quote the key in its traceback.
+            raise typed(error, self.route.model, RETRIES) from None
+
+    def _worst(self, payer: Account, texts: list[str], tokens_out: int) -> Spent:
+        if not payer.needs_estimates and self._tokens is None:
+            return Spent(1, usd=None if self._price is None else 0.0)
+        counted = sum(_TOKENS_AROUND + _TOKEN_MARGIN * self.count_tokens(each) for each in texts)
+        usd = None if self._price is None else self._price(round(counted), tokens_out)
+        return Spent(1, round(counted), tokens_out, usd)
+
+    def _attempt(self, call: Callable[..., Any], tokens: int, ticket: Ticket) -> Any:
+        future = asyncio.run_coroutine_threadsafe(self._when_free(call, tokens), event_loop())
+        try:
+            response = future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+        except Exception as error:
+            if refused(error):
+                ticket.bill(0, 0, 0.0)
+            raise
+        usage = getattr(response, "usage", None)
+        if usage is not None:
+            sent, got = usage.prompt_tokens or 0, usage.completion_tokens or 0
+            ticket.bill(sent, got, None if self._price is None else self._price(sent, got))
+        return response
+
+    async def _when_free(self, call: Callable[..., Any], tokens: int) -> Any:
+        async with self._slots:
+            if self._requests is not None:
+                await self._requests.acquire()
+            if self._tokens is not None:
+                await self._tokens.acquire(min(tokens, self._tokens.max_rate))
+            # The client's own time-out starts anew with every byte that arrives.
+            async with asyncio.timeout(self.route.timeout):
+                return await call(**self._fixed)
+
+
+def _fixed(route: Route) -> dict[str, Any]:
+    """What is the same in every request of a route."""
+    fixed: dict[str, Any] = {
+        "model": route.model,
+        "timeout": route.timeout,
+        "max_retries": 0,
+        "num_retries": 0,
+        "drop_params": True,
+    }
+    if route.api_base is not None:
+        fixed["api_base"] = route.api_base
+    if route.api_key_env is not None:
+        fixed["api_key"] = _key(route.api_key_env)
+    if route.headers:
+        fixed["extra_headers"] = dict(route.headers)
+    return fixed
+
+
+def _key(variable: str) -> str:
+    key = os.environ.get(variable, "")
+    if not key:
+        raise AuthenticationError(f"its key is missing; export {variable} first")
+    if len(key) >= _SHORTEST_KEY and not holds_secret(key):
+        raise UsageError(
+            f"api_key_env names {variable!r}, which does not look like the name of a secret, so it "
+            "could not be kept out of logs; use a name that ends in _KEY"
+        )
+    return key
+
+
+def _wait(state: RetryCallState) -> float:
+    """As long as the provider asked, else doubling; never the same for two callers."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    asked = retry_after(error) if error is not None else None
+    return _backoff(state) if asked is None else asked + _spread(state)
+
+
+@cache
+def _openai_client(base: str, key: str) -> Any:
+    """LiteLLM makes a client for every text completion, with a connection it never closes."""
+    import openai
+
+    client = openai.AsyncOpenAI(api_key=key, base_url=base, max_retries=0)
+    _openai_clients.append(client)
+    return client
+
+
+_openai_clients: list[Any] = []
+_starting = threading.Lock()
+
+
+def event_loop() -> asyncio.AbstractEventLoop:
+    """The event loop of all transports, in a thread of its own.
+
+    One for the process: LiteLLM keeps clients and a log for the loop they were made on.
+    """
+    with _starting:
+        return _started_loop()
+
+
+@cache
+def _started_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="popi-transport", daemon=True)
+    thread.start()
+    atexit.register(_close, loop, import_litellm())
+    return loop
+
+
+def _close(loop: asyncio.AbstractEventLoop, litellm: Any) -> None:
+    try:
+        asyncio.run_coroutine_threadsafe(_close_clients(litellm), loop).result(timeout=2.0)
+    except TimeoutError:
+        return
+    loop.call_soon_threadsafe(loop.stop)
+
+
+async def _close_clients(litellm: Any) -> None:
+    for client in _openai_clients:
+        await client.close()
+    await litellm.close_litellm_async_clients()
