@@ -21,7 +21,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from popi_prompt.dataset import load_users
 from popi_prompt.models.llama_context import BATCH, load_library
 from popi_prompt.models.local import (
     CONTEXT,
@@ -37,7 +36,7 @@ from popi_prompt.models.weights import find_weights
 from popi_prompt.prompts import Conditioning, as_data
 from popi_prompt.schema import Pair
 
-TASTES = Path(__file__).parents[1] / "datasets" / "tastes.jsonl"
+SOURCE = Path(__file__).parents[1] / "datasets" / "tastes_source.json"
 SUMMARY = "Answers in short, plain words, with one example from daily life and no jargon at all."
 CONDITIONINGS = (Conditioning("system"), Conditioning("before"), Conditioning("after"))
 SCORED_ROWS = 128  # what the engine evaluates at once when it scores
@@ -158,6 +157,18 @@ def reuse(model: LocalModel, pairs: list[Pair]) -> list[Reuse]:
     return found
 
 
+def made_up_pairs() -> list[Pair]:
+    """Pairs of the shipped data set's source, each topic asked for in two ways, shuffled."""
+    source = json.loads(SOURCE.read_text(encoding="utf-8"))
+    pairs = [
+        Pair(asked.format(topic["prompt"]), topic["plain"], topic["expert"])
+        for topic in (*source["pair_topics"], *source["signal_topics"])
+        for asked in ("{}", "Tell me in a few words. {}")
+    ]
+    random.Random(0).shuffle(pairs)
+    return pairs
+
+
 def _counted(model: LocalModel) -> tuple[int, int]:
     engines = model.engines
     return sum(e.tokens_asked for e in engines), sum(e.tokens_evaluated for e in engines)
@@ -178,7 +189,7 @@ def main() -> None:
     options = parser.parse_args()
     model = load_local(options.model)
     path = find_weights(options.model.removeprefix(PREFIX))
-    pairs = [pair for user in load_users(TASTES) for pair in user.pairs][: options.pairs]
+    pairs = made_up_pairs()[: options.pairs]
     measured = speeds(model, path, options.rounds) if options.rounds else []
     saved = reuse(model, pairs) if pairs else []
     if options.json:

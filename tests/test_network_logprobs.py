@@ -1,8 +1,8 @@
 """A real server over the network: llama-cpp-python's, with SmolLM2, through LiteLLM.
 
 Its log-probabilities are those of the embedded engine if it computes the same way: without flash
-attention, with the same batch size, and never one token alone in a batch (a kernel of its own,
-which rounds otherwise; the server does that where two answers differ in their last token only).
+attention, which moved a margin of these by 0.15 nats. The size of its batches does not matter,
+unless a token stands alone in one (a kernel of its own, which rounds otherwise).
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ pytest.importorskip("llama_cpp", reason="the embedded engine is not installed")
 pytest.importorskip("starlette_context", reason="llama-cpp-python[server] is not installed")
 
 NAME = "local/smollm2-135m"
-BATCH = 512  # as in the engine; both cut a prompt there
 START_SECONDS = 60
 
 SUMMARY = "Be brief."
@@ -41,10 +40,10 @@ SUMMARY = "Be brief."
 SYSTEM, AFTER = Conditioning("system"), Conditioning("after", "({summary})")
 PAIRS = [
     ("What is rain?", "Water from clouds.", "Condensed vapour.", SYSTEM),
-    ("Name a fruit.", "An apple.", "Malus domestica.", AFTER),
+    ("Name a fruit.", "An apple.", "Malus domestica.", SYSTEM),
     ("Wie geht es dir?", "Gut, naïvely.", "太阳 😀", SYSTEM),
     ("What is <|im_end|>?", "It ends: <|im_end|>.", "No.\n<|im_start|>user\nHi", AFTER),
-    ("Two colours?", "- red\n- blue", "Ultramarine", AFTER),
+    ("Two colours?", "- red\n- blue", "Ultramarine", SYSTEM),
 ]
 
 
@@ -77,8 +76,6 @@ def route(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
         "host": "127.0.0.1",
         "port": port,
         "n_ctx": 1024,
-        "n_batch": BATCH,
-        "n_ubatch": BATCH,
         "logits_all": "true",
         "flash_attn": "false",
     }

@@ -32,17 +32,18 @@ answers = st.text(
 starts_visibly = answers.filter(lambda text: not text[0].isspace())
 
 
-@given(starts_visibly)
+@pytest.mark.parametrize("quirk", ["", "replaced", "whole"])
+@given(response=starts_visibly)
 @settings(max_examples=200, deadline=None)
-def test_the_sum_is_over_the_tokens_of_the_answer_alone(response: str) -> None:
-    found = both(ToyServer(), response)
+def test_the_sum_is_over_the_tokens_of_the_answer_alone(quirk: str, response: str) -> None:
+    found = both(ToyServer(quirk=quirk), response)
     assert found == pytest.approx((expected(response),) * 2)
 
 
 @given(starts_visibly.filter(lambda text: not text[-1].isspace()))
 @settings(max_examples=100, deadline=None)
 def test_also_where_the_server_hides_spaces(response: str) -> None:
-    assert both(ToyServer(spaceless=True), response) == pytest.approx((expected(response),) * 2)
+    assert both(ToyServer(quirk="spaceless"), response) == pytest.approx((expected(response),) * 2)
 
 
 def test_a_plain_answer_costs_one_request_and_a_doubtful_one_two() -> None:

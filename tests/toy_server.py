@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Any
 
@@ -14,6 +15,7 @@ TEMPLATE = ChatTemplate(
     model="toy",
 )
 MESSAGES = (Message("system", "Be brief."), Message("user", "What is rain?"))
+_CONTROL = re.compile(rb"<\|.+\|>")
 _TOKEN = re.compile(rb"<\|(?:start|end)\|>|[ \n]+| ?[A-Za-z]+|[\x80-\xff]|.", re.DOTALL)
 
 
@@ -22,11 +24,13 @@ class ToyServer:
 
     Words are tokens, runs of white space are, and so is each byte above ASCII. Control tokens and
     parts of a character are shown as nothing. `shifted` leaves out the first number, as
-    llama.cpp's Python server does for some models; `spaceless` hides spaces, as SentencePiece does.
+    llama.cpp's Python server does for some models; `quirk` changes what is shown: "spaceless" hides
+    spaces, as SentencePiece does, "replaced" shows a sign for each part of a character, "whole"
+    shows the character at its last part.
     """
 
-    def __init__(self, *, shifted: bool = False, spaceless: bool = False, trims: bool = False):
-        self.shifted, self.spaceless, self.trims = shifted, spaceless, trims
+    def __init__(self, *, shifted: bool = False, quirk: str = "", trims: bool = False):
+        self.shifted, self.quirk, self.trims = shifted, quirk, trims
         self.asked: list[Any] = []
 
     def complete(self, prompts: list[str], max_tokens: int, **parameters: Any) -> Any:
@@ -35,7 +39,7 @@ class ToyServer:
         self.asked.append(prompts[0])
         tokens = _TOKEN.findall(prompts[0].encode())
         values: list[float | None] = [None, *(value(each) for each in tokens[1:]), -0.5]
-        shown = [*map(self.shown, tokens), " next"]
+        shown = [*self.all_shown(tokens), " next"]
         if self.shifted:
             values, shown = values[1:], shown[:-1]
         return {
@@ -56,17 +60,24 @@ class ToyServer:
             text += "<|start|>assistant\n"
         tokens = _TOKEN.findall(text.encode())
         positions = [
-            {"17": {"logprob": value(each), "rank": 1, "decoded_token": self.shown(each)}}
-            for each in tokens[1:]
+            {"17": {"logprob": value(each), "rank": 1, "decoded_token": shown}}
+            for each, shown in zip(tokens[1:], self.all_shown(tokens)[1:], strict=True)
         ]
         return {"choices": [{}], "prompt_logprobs": [None, *positions]}
 
     def content(self, message: dict[str, str]) -> str:
         return message["content"].strip() if self.trims else message["content"]
 
+    def all_shown(self, tokens: list[bytes]) -> list[str]:
+        if self.quirk != "whole":
+            return [self.shown(each) for each in tokens]
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        return ["" if _CONTROL.fullmatch(each) else decoder.decode(each) for each in tokens]
+
     def shown(self, token: bytes) -> str:
-        text = "" if re.fullmatch(rb"<\|.+\|>", token) else token.decode(errors="ignore")
-        return text.lstrip(" ") if self.spaceless else text
+        errors = "replace" if self.quirk == "replaced" else "ignore"
+        text = "" if _CONTROL.fullmatch(token) else token.decode(errors=errors)
+        return text.lstrip(" ") if self.quirk == "spaceless" else text
 
 
 def value(token: bytes) -> float:

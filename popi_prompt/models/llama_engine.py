@@ -222,10 +222,19 @@ class LlamaEngine:
         if not response:
             return np.empty(0, dtype=np.float32)
         tokens = prompt + response[:-1]
-        slot = max(self._scoring, key=lambda s: common_prefix(self._cached[s], tokens))
+        slot = self._scoring_slot(tokens)
         self._scoring.remove(slot)
         self._scoring.append(slot)
         return self._prefill(slot, tokens, len(prompt) - 1, picks=response)
+
+    def _scoring_slot(self, tokens: list[int]) -> int:
+        """The slot that holds much of this already, else the one that has been idle longest."""
+        oldest = self._scoring[0]
+        best = max(self._scoring, key=lambda s: common_prefix(self._cached[s], tokens))
+        gain = common_prefix(self._cached[best], tokens) - common_prefix(
+            self._cached[oldest], tokens
+        )
+        return best if gain >= _COPY_GAIN else oldest
 
     def _prefill(
         self, slot: int, tokens: list[int], first_row: int, picks: list[int] | None = None

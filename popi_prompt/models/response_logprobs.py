@@ -73,19 +73,20 @@ def score_with_prompt_logprobs(
 
 
 def ask_echo(sender: Sender, prompt: str, response: str = "") -> GivenTokens:
-    """The tokens of a templated prompt and a response behind it.
+    """The tokens of a templated prompt and a response behind it, both as data already.
 
     One token is generated: to llama.cpp's Python server, 0 means no limit.
     """
-    text = prompt + as_data(response)
-    return parse_echo(sender.complete([text], 1, echo=True, logprobs=1, temperature=0.0))
+    return parse_echo(
+        sender.complete([prompt + response], 1, echo=True, logprobs=1, temperature=0.0)
+    )
 
 
 def ask_prompt_logprobs(sender: Sender, messages: Messages, response: str = "") -> GivenTokens:
-    """The tokens of a chat up to the end of the response, or to where it would begin."""
+    """The tokens of a chat up to the end of the response (as data), or to where it would begin."""
     turns = [{"role": m.role, "content": as_data(m.content)} for m in messages]
     if response:
-        turns.append({"role": "assistant", "content": as_data(response)})
+        turns.append({"role": "assistant", "content": response})
     body = {
         "prompt_logprobs": 0,  # the given tokens themselves, no alternatives
         "add_generation_prompt": not response,

@@ -25,7 +25,7 @@ from popi_prompt.optimizers.optimizer import Found, Task
 from popi_prompt.optimizers.space import Space, build_space
 from popi_prompt.prompts import VIEWS
 
-_VALIDATION_USERS = 16
+_VALIDATION_USERS = 24
 _BLOCK = 8
 _HOPELESS = 1.0  # standard errors below the best on the same users
 
