@@ -27,7 +27,7 @@ from popi_prompt.models.access import Access
 from popi_prompt.models.config import RoleConfig
 from popi_prompt.models.litellm_errors import import_litellm
 from popi_prompt.models.model import Sampling
-from popi_prompt.models.transport import event_loop
+from popi_prompt.models.transport import background
 from popi_prompt.prompts import Message
 
 MODEL = "openai/stub"
@@ -91,7 +91,7 @@ def bare(api_base: str, prompts: list[str], concurrency: int) -> float:
         await asyncio.gather(*map(ask, prompts))
 
     started = time.perf_counter()
-    asyncio.run_coroutine_threadsafe(everything(), event_loop()).result()
+    asyncio.run_coroutine_threadsafe(everything(), background().loop).result()
     return time.perf_counter() - started
 
 

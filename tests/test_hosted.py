@@ -27,6 +27,7 @@ from popi_prompt.models.access import Access
 from popi_prompt.models.attribution import attributed
 from popi_prompt.models.config import RoleConfig
 from popi_prompt.models.door import Door
+from popi_prompt.models.litellm_errors import import_litellm
 from popi_prompt.models.meter import Caps, Spent
 from popi_prompt.models.model import Sampling
 from popi_prompt.models.trace import read_trace
@@ -309,3 +310,19 @@ def test_in_flight_requests_are_shared(stub: StubServer) -> None:
     with door_to(stub) as door:
         in_parallel(lambda _: door.chat("generator", asking(), SHORT), range(8), 8)
     assert len(stub.log) == 1
+
+
+def test_a_callback_of_litellm_hears_every_call(
+    stub: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    litellm = import_litellm()
+    heard = threading.Event()
+
+    async def hear(*told: object) -> None:
+        heard.set()
+
+    monkeypatch.setattr(litellm, "success_callback", [hear])
+    monkeypatch.setattr(litellm, "_async_success_callback", [hear])
+    with door_to(stub) as door:
+        door.chat("generator", asking(), SHORT)
+    assert heard.wait(10)

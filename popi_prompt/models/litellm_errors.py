@@ -32,6 +32,18 @@ def import_litellm() -> Any:
     return litellm
 
 
+def nobody_listens() -> bool:
+    """Whether no callback of LiteLLM's is registered, such as one for OpenTelemetry."""
+    litellm = import_litellm()
+    return not (
+        litellm.callbacks
+        or litellm.success_callback
+        or litellm.failure_callback
+        or litellm._async_success_callback
+        or litellm._async_failure_callback
+    )
+
+
 def typed(error: Exception, model: str, retries: int = 0) -> ModelError:
     """The error as a `ModelError`; the first line of its message is kept, without keys."""
     kinds = import_litellm().exceptions

@@ -46,6 +46,8 @@ class Route:
 
     def drawn(self, sampling: Sampling) -> Sampling:
         """The sampling that is sent: the route's own settings go before the caller's."""
+        if self.temperature is None and self.max_tokens is None:
+            return sampling
         return replace(
             sampling,
             temperature=sampling.temperature if self.temperature is None else self.temperature,
