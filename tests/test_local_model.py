@@ -92,6 +92,17 @@ def test_a_score_does_not_depend_on_which_response_came_first(model: LocalModel)
     assert model.logprobs(RAIN, (one,))[0] == model.logprobs(RAIN, (one, two))[0]
 
 
+def test_two_prompts_in_turn_are_both_kept(model: LocalModel) -> None:
+    engine = model.engines[0]
+    prompts = [model.prompt_tokens(asking(f"{word} " * 200)) for word in ("rain", "sun")]
+    for prompt in prompts:
+        engine.score(prompt, [prompt[:4]])
+    before = engine.tokens_evaluated
+    for prompt in prompts * 3:
+        engine.score(prompt, [prompt[:4]])
+    assert engine.tokens_evaluated - before < len(prompts[0])
+
+
 def test_a_seed_repeats_at_temperature_one_and_another_differs(model: LocalModel) -> None:
     drawn = [
         model.chat(RAIN, Sampling(max_tokens=16, temperature=1.0, seed=seed)).text

@@ -1,0 +1,99 @@
+"""Demonstration sets and their rehearsal: what is drawn, and which set wins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from popi_prompt.events import ignore
+from popi_prompt.models.model import Sampling
+from popi_prompt.optimizers.demonstrations import DemonstrationSet, draw_sets, users_by_summary
+from popi_prompt.optimizers.optimizer import Task
+from popi_prompt.optimizers.rehearsal import Rehearsal
+from popi_prompt.optimizers.statements import RewardTable
+from popi_prompt.prompts import UNTUNED_CONDITIONING, Messages
+from popi_prompt.rewards import PopiReward
+from popi_prompt.schema import Pair, Preference, User
+from popi_prompt.scorers import LikelihoodScorer
+from popi_prompt.testing import FakeChatModel, FakeModel, fake_door
+
+PLAIN, EXPERT = "plain words", "learned terms"
+TEXTS = (PLAIN, EXPERT)
+
+
+def person(i: int, taste: str) -> User:
+    other = EXPERT if taste == PLAIN else PLAIN
+    return User(
+        f"u{i:02d}",
+        (Preference(f"signal {i}", f"{taste} {i}", f"{other} {i}"),),
+        (Pair(f"pair {i}", taste, other),),
+    )
+
+
+USERS = tuple(person(i, TEXTS[i % 2]) for i in range(16))
+
+
+def last_shown(messages: Messages) -> str:
+    """A model that repeats the summary it saw last: what order alone can do."""
+    return messages[-2].content
+
+
+class Parrot(FakeModel):
+    """Likelier by far: the summary of the last demonstration."""
+
+    def logprobs(self, messages: Messages, responses: Sequence[str]) -> tuple[float, ...]:
+        return tuple(0.0 if text == last_shown(messages) else -9.0 for text in responses)
+
+
+def rehearsal(*, weighs: bool) -> Rehearsal:
+    def reply(messages: Messages, sampling: Sampling) -> str:
+        return last_shown(messages)
+
+    parrot = Parrot() if weighs else FakeChatModel(FakeModel(reply))
+    door = fake_door({"inference": parrot, "generator": FakeModel()})
+    scorer = LikelihoodScorer()
+    task = Task((), (), door, scorer, PopiReward(), 1, 0, ignore, lambda candidate: None)
+    table = RewardTable(task, UNTUNED_CONDITIONING)
+    table.fill(USERS, TEXTS, "rewards")
+    return Rehearsal(task, table, TEXTS)
+
+
+def ending_on(text: str) -> DemonstrationSet:
+    other = EXPERT if text == PLAIN else PLAIN
+    return DemonstrationSet(((USERS[0], other), (USERS[1], text)))
+
+
+@pytest.mark.parametrize("weighs", [True, False])
+@pytest.mark.parametrize("taste", TEXTS)
+def test_the_set_that_serves_the_rehearsing_users_wins(taste: str, weighs: bool) -> None:
+    users = [user for user in USERS[2:] if user.pairs[0].chosen == taste]
+    sets = [ending_on(PLAIN), ending_on(EXPERT)]
+    best = rehearsal(weighs=weighs).best(sets, users, count=1, block=2)
+    assert best == (ending_on(taste),)
+
+
+def test_a_set_is_known_only_after_it_was_rehearsed() -> None:
+    assert rehearsal(weighs=True).best([ending_on(PLAIN)], [], count=1, block=2) == ()
+
+
+def test_users_stand_under_the_text_that_serves_them_best() -> None:
+    table = rehearsal(weighs=True).table
+    found = users_by_summary(table, USERS, TEXTS)
+    assert {user.user_id for user in found[PLAIN]} == {user.user_id for user in USERS[::2]}
+    assert {user.user_id for user in found[EXPERT]} == {user.user_id for user in USERS[1::2]}
+
+
+@given(seed=st.integers(0, 10**6), count=st.integers(1, 12))
+def test_drawn_sets_differ_and_show_every_summary_by_its_own_users(seed: int, count: int) -> None:
+    by_summary = {PLAIN: USERS[::2], EXPERT: USERS[1::2]}
+    sets = draw_sets(by_summary, count=count, rng=np.random.default_rng(seed))
+    assert 1 <= len(sets) <= count
+    assert len(set(sets)) == len(sets)
+    for drawn in sets:
+        assert {summary for _, summary in drawn.examples} == set(TEXTS)
+        assert all(user in by_summary[summary] for user, summary in drawn.examples)
+        assert len({user.user_id for user, _ in drawn.examples}) == len(drawn.examples)
