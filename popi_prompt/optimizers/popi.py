@@ -25,8 +25,8 @@ from popi_prompt.optimizers.optimizer import Found, Task
 from popi_prompt.optimizers.space import Space, build_space
 from popi_prompt.prompts import VIEWS
 
-_VALIDATION_USERS = 24
-_BLOCK = 8
+_VALIDATION_USERS = 20
+_BLOCK = 5
 _HOPELESS = 1.0  # standard errors below the best on the same users
 
 
