@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import math
 import os
 import random
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from popi_prompt.dataset import load_users
-from popi_prompt.estimate import Estimate, RoleEstimate, Speed, estimate
+from popi_prompt.estimate import Estimate, RoleEstimate, estimate
 from popi_prompt.models.access import Access
 from popi_prompt.models.config import RoleConfig
+from popi_prompt.models.dry_model import Speed
 from popi_prompt.models.litellm_errors import import_litellm
 from popi_prompt.models.meter import Spent
 from popi_prompt.models.roles import ROLES
@@ -33,10 +36,11 @@ DATA = Path(__file__).parent.parent / "datasets" / "tastes.jsonl"
 MODEL = "openai/gpt-4o-mini"
 LEARNED = ("technical", "expert", "PhD", "formal", "academic", "specialist", "doctoral")
 SIMPLE = ("simple", "child", "friendly", "everyday", "casual", "playful", "easy")
+ENDINGS = ("as a rule", "without fail", "every time", "if you can", "above all", "in general")
 OPENINGS = ("Please", "In every answer,", "When you answer,", "For this person,", "Always")
 
 
-def reply(body: dict[str, Any]) -> dict[str, Any]:
+def reply(copies: float, body: dict[str, Any]) -> dict[str, Any]:
     """What a model with taste would say to this request, and its usage."""
     litellm = import_litellm()
     messages = body["messages"]
@@ -48,7 +52,7 @@ def reply(body: dict[str, Any]) -> dict[str, Any]:
         said["logprobs"] = {"content": [{**top[0], "top_logprobs": top}]}
         text = "A" if likely > 0.5 else "B"
     else:
-        text = summary(messages, draw)
+        text = summary(messages, copies, draw)
     said["content"] = text
     sent = litellm.token_counter(model=MODEL, messages=messages)
     got = litellm.token_counter(model=MODEL, text=text)
@@ -70,17 +74,21 @@ def odds(question: str, draw: random.Random) -> float:
     return 1 / (1 + math.exp(-margin - draw.gauss(0, 0.7)))
 
 
-def summary(messages: list[dict[str, str]], draw: random.Random) -> str:
+def summary(messages: list[dict[str, str]], copies: float, draw: random.Random) -> str:
     """What the nearest demonstration says, in other words; else two sentences by the signals."""
     shown = [
         (asked["content"], given["content"])
-        for asked, given in zip(messages, messages[1:], strict=False)
+        for asked, given in itertools.pairwise(messages)
         if given["role"] == "assistant"
     ]
     here = length(messages[-1]["content"])
     if shown:
         nearest = min(shown, key=lambda each: abs(length(each[0]) - here))[1]
-        return f"{draw.choice(OPENINGS)} {nearest[0].lower()}{nearest[1:]}"
+        if draw.random() < copies:
+            return nearest
+        return (
+            f"{draw.choice(OPENINGS)} {nearest[0].lower()}{nearest[1:-1]}, {draw.choice(ENDINGS)}."
+        )
     words = " ".join(draw.sample(["brief", "exact", "warm", "sober", "vivid", "careful"], 3))
     if messages[0]["role"] != "system":
         return (
@@ -89,9 +97,9 @@ def summary(messages: list[dict[str, str]], draw: random.Random) -> str:
         )
     kind = "formal, technical" if here > 5.4 else "simple, friendly"
     return (
-        f"This person likes {kind} answers and does not want anything else. They would rather read "
-        f"something {words} that comes to the point, and they dislike what sounds like the opposite "
-        "of their own way of putting things."
+        f"This person likes {kind} answers and does not want anything else. They would rather "
+        f"read something {words} that comes to the point, and they dislike what sounds like the "
+        "opposite of their own way of putting things."
     )
 
 
@@ -106,11 +114,12 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--max-users", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--copies", type=float, default=0.5, help="Share of repeated summaries.")
     parser.add_argument("--latency", type=float, default=0.05)
     arguments = parser.parse_args()
     os.environ["OPENAI_API_KEY"] = "none"
     users = load_users(arguments.data, need_pairs=True)
-    with StubServer(latency=arguments.latency, reply=reply) as stub:
+    with StubServer(latency=arguments.latency, reply=partial(reply, arguments.copies)) as stub:
         access = Access({role: RoleConfig(None, {"api_base": stub.api_base}) for role in ROLES})
         settings = Settings(
             generator=MODEL,

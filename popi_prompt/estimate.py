@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from popi_prompt.events import Observer, ignore
@@ -14,27 +15,13 @@ from popi_prompt.models.cache import default_path
 from popi_prompt.models.cache_reader import CacheReader
 from popi_prompt.models.call import Call
 from popi_prompt.models.door import Door, Open, open_route
-from popi_prompt.models.dry_model import dry
+from popi_prompt.models.dry_model import Speed, dry
 from popi_prompt.models.meter import Caps, Meter, Spent
+from popi_prompt.models.model import Model
 from popi_prompt.models.route import Route
-from popi_prompt.models.transport import CONCURRENCY
+from popi_prompt.models.stopwatch import stopwatch
 from popi_prompt.schema import User
 from popi_prompt.workflow import Settings, optimize
-
-_ONE_AT_A_TIME = ("proposer",)
-
-
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """Assumed, as nothing is asked. `latency`: seconds until a hosted model's first token.
-
-    `tokens_out` and `embedded` are tokens a second: written by a hosted model, and read or written
-    by the embedded engine on one core.
-    """
-
-    latency: float = 0.7
-    tokens_out: float = 60.0
-    embedded: float = 150.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +77,7 @@ def estimate(
     users: Sequence[User],
     settings: Settings = Settings(),
     *,
-    speed: Speed = Speed(),
+    speed: Speed | None = None,
     observer: Observer = ignore,
     open_model: Open = open_route,
 ) -> Estimate:
@@ -99,16 +86,19 @@ def estimate(
     The run's own steps decide what is asked; answers are imagined, or read from the cache where the
     run may use it. Raises what `optimize` raises for data and models.
     """
+    speed = speed if speed is not None else Speed()
     ledger = _Ledger()
     path = default_path()
     cache = CacheReader(path) if settings.access.cache and path.exists() else None
     books = Books(Meter(), cache=cache, trace=ledger)
     routes = settings.access.routes(settings.names())
-    with Door(routes, open_model=lambda route: dry(open_model(route)), books=books) as door:
+    open_dry = partial(_open_dry, open_model, speed)
+    with Door(routes, open_model=open_dry, books=books) as door, stopwatch() as watch:
         optimize(users, settings, observer=observer, door=door)
         spent = door.spent()
+    seconds = _seconds(routes, spent, watch.seconds, speed)
     roles = {
-        role: _role(role, routes[role], spent.get(role, Spent()), ledger.cached[role], speed)
+        role: _role(spent.get(role, Spent()), seconds.get(role, 0.0), ledger.cached[role])
         for role in routes
         if role in spent or ledger.cached[role]
     }
@@ -129,20 +119,37 @@ class _Ledger:
         """Nothing is open."""
 
 
-def _role(role: str, route: Route, spent: Spent, cached: int, speed: Speed) -> RoleEstimate:
-    if route.embedded:
-        seconds = spent.tokens / (speed.embedded * _cores())
-    else:
-        at_once = 1 if role in _ONE_AT_A_TIME else route.concurrency or CONCURRENCY
-        asked = spent.calls * speed.latency + spent.tokens_out / speed.tokens_out
-        seconds = max(
-            asked / at_once,
-            60 * spent.calls / route.rpm if route.rpm else 0.0,
-            60 * spent.tokens / route.tpm if route.tpm else 0.0,
-        )
-    return RoleEstimate(
-        spent.calls, spent.tokens_in, spent.tokens_out, spent.usd, seconds, cached
-    )
+def _open_dry(open_model: Open, speed: Speed, route: Route) -> Model:
+    return dry(open_model(route), speed)
+
+
+def _role(spent: Spent, seconds: float, cached: int) -> RoleEstimate:
+    return RoleEstimate(spent.calls, spent.tokens_in, spent.tokens_out, spent.usd, seconds, cached)
+
+
+def _seconds(
+    routes: Mapping[str, Route], spent: Mapping[str, Spent], hosted: float, speed: Speed
+) -> dict[str, float]:
+    """By role. What `hosted` models take, side by side, is shared by what each of them does."""
+    work = {
+        role: speed.seconds(each.calls, each.tokens_out)
+        for role, each in spent.items()
+        if not routes[role].embedded
+    }
+    at_once = sum(work.values()) / hosted if hosted else 1.0
+    return {
+        role: max(work[role] / at_once, _least_seconds(routes[role], each))
+        if role in work
+        else each.tokens / (speed.embedded * _cores())
+        for role, each in spent.items()
+    }
+
+
+def _least_seconds(route: Route, spent: Spent) -> float:
+    """What the route's limits allow."""
+    requests = 60 * spent.calls / route.rpm if route.rpm else 0.0
+    tokens = 60 * spent.tokens / route.tpm if route.tpm else 0.0
+    return max(requests, tokens)
 
 
 def _assumptions(routes: Sequence[Route], speed: Speed) -> Iterator[str]:
@@ -150,8 +157,8 @@ def _assumptions(routes: Sequence[Route], speed: Speed) -> Iterator[str]:
     if not all(route.embedded for route in routes):
         yield (
             f"a hosted model takes {speed.latency:g} s and writes {speed.tokens_out:g} tokens a "
-            "second; it writes a summary of its own for everybody; which log-probabilities it gives "
-            "is known only from an earlier probe, else taken from its name and settings"
+            "second; half of its summaries repeat one that it is shown; which log-probabilities "
+            "it gives is known from an earlier probe, else taken from its name and settings"
         )
     if any(route.embedded for route in routes):
         yield (

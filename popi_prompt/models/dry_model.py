@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -14,6 +14,7 @@ from popi_prompt.models.meter import Spent, account
 from popi_prompt.models.model import Answer, Model, Sampling
 from popi_prompt.models.prices import price_of
 from popi_prompt.models.route import Route, ScoringMethod
+from popi_prompt.models.stopwatch import wait
 from popi_prompt.prompts import Messages
 
 _TOKENS_AROUND = 4  # a message, by most chat templates
@@ -22,17 +23,34 @@ _NAMING = 4  # tokens of an answer that names an option
 _PROBE_TOKENS = 20
 
 
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Assumed, as nothing is asked. `latency`: seconds until a hosted model's first token.
+
+    `tokens_out` and `embedded` are tokens a second: written by a hosted model, and read or written
+    by the embedded engine on one core.
+    """
+
+    latency: float = 0.7
+    tokens_out: float = 60.0
+    embedded: float = 150.0
+
+    def seconds(self, calls: int, tokens_out: int) -> float:
+        """Of a hosted model's requests, one after another."""
+        return calls * self.latency + tokens_out / self.tokens_out
+
+
 class DryModel:
     """In place of a model that answers in this process; satisfies `Model` and `ScoringModel`.
 
     `real` is asked for nothing but its tokens.
     """
 
-    concurrency = 1
-    own_words = False  # a small model repeats the summaries that it is shown
+    own_words = 0.0  # a small model repeats the summaries that it is shown
 
     def __init__(self, real: Model):
         self.name = real.name
+        self.concurrency = real.concurrency
         self.identity: str | None = getattr(real, "identity", None)
         self.count_tokens = lru_cache(maxsize=1 << 16)(real.count_tokens)
 
@@ -63,13 +81,14 @@ class DryHosted(DryModel):
     """In place of a hosted model; satisfies `Hosted`. Every request is billed and none is sent."""
 
     pays_by_request: Literal[True] = True
-    own_words = True  # assumed, so that the bill is not too low
+    own_words = 0.5  # between a model that repeats and one that never does
 
-    def __init__(self, real: LiteLLMModel):
+    def __init__(self, real: LiteLLMModel, speed: Speed):
         super().__init__(real)
         self.route: Route = real.transport.route
         self._price = price_of(self.route)
         self._real = real
+        self._speed = speed
 
     def chat(self, messages: Messages, sampling: Sampling) -> Answer:
         """Billed as one request."""
@@ -117,10 +136,11 @@ class DryHosted(DryModel):
 
     def _bill(self, tokens_in: int, tokens_out: int) -> None:
         usd = None if self._price is None else self._price(tokens_in, tokens_out)
+        wait(self._speed.seconds(1, tokens_out))
         with account().request(Spent()) as ticket:
             ticket.bill(tokens_in, tokens_out, usd)
 
 
-def dry(real: Model) -> DryModel:
+def dry(real: Model, speed: Speed = Speed()) -> DryModel:
     """The model to count with in place of this one."""
-    return DryHosted(real) if isinstance(real, LiteLLMModel) else DryModel(real)
+    return DryHosted(real, speed) if isinstance(real, LiteLLMModel) else DryModel(real)

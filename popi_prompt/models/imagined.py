@@ -1,4 +1,4 @@
-"""Answers that nobody gave, for an estimate: of a plausible length, and the same for the same request.
+"""Answers that nobody gave, for an estimate: of a plausible length, a function of the request.
 
 Each word of a context leans, by its hash, to answers of long or of short words. So statements suit
 some users and not others, and a search prunes and chooses about as it does on a model.
@@ -12,41 +12,42 @@ import random
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 from popi_prompt.prompts import Messages
 
 SUMMARY_WORDS = 38  # about 45 tokens: what an untuned instruction brings
-SENTENCE_WORDS = 22  # an instruction, or a summary asked for as one sentence
-_PULL = 0.5  # nats a word of context, for answers whose words differ by one letter
+SENTENCE_WORDS = 26  # an instruction, or a summary asked for as one sentence
+_PULL = 1.5  # nats, for answers whose words differ by one letter
 _NOISE = 0.4  # nats
 _PER_WORD = -2.5  # nats
-_WORDS = (
+_WORDS = str.split(
     "answers should stay close to the question and use clear words with a calm friendly tone "
     "short sentences concrete examples few details direct advice plain structure while long "
     "explanations technical terms jokes and formal phrases are best left out unless asked for"
-).split()
+)
 _CHOICE = re.compile(
     r"(.*?)^Request: .*?^Answer A: (.*?)^Answer B: (.*?)^Which answer", re.DOTALL | re.MULTILINE
 )
 
 
-def answer(messages: Messages, drawn: str, *, own_words: bool) -> str:
+def answer(messages: Messages, drawn: str, *, own_words: float) -> str:
     """A summary like that of the nearest demonstration, else a text as long as was asked for.
 
-    With `own_words` no two requests get the same text. `drawn` tells draws of one request apart.
+    `own_words` is the share of requests that get a text of their own, where others repeat what
+    they are shown. `drawn` tells draws of one request apart.
     """
     rng = _random(drawn, *(message.content for message in messages))
     shown = [
         (asked.content, given.content)
-        for asked, given in zip(messages, messages[1:], strict=False)
+        for asked, given in pairwise(messages)
         if given.role == "assistant"
     ]
     if shown:
         here = word_length(messages[-1].content)
         words = min(shown, key=lambda pair: abs(word_length(pair[0]) - here))[1].split()
-        if not own_words:
-            return " ".join(words)
-        rng.shuffle(words)
+        if rng.random() < own_words:
+            rng.shuffle(words)
         return " ".join(words)
     asked_for_summary = messages[0].role == "system"
     count = SUMMARY_WORDS if asked_for_summary else SENTENCE_WORDS
@@ -83,8 +84,13 @@ def logprobs(messages: Messages, responses: Sequence[str]) -> tuple[float, ...]:
 
 @lru_cache(maxsize=1 << 16)
 def lean(text: str) -> float:
-    """Above 0 to long words, below to short ones; the order of the words does not matter."""
-    return _PULL * sum(2 * _random(word).random() - 1 for word in text.casefold().split())
+    """Above 0 to long words, below to short ones, as strong in a short text as in a long one.
+
+    The order of the words does not matter.
+    """
+    words = text.casefold().split()
+    drawn = sum(2 * _random(word).random() - 1 for word in words)
+    return _PULL * drawn / math.sqrt(max(1, len(words)))
 
 
 @lru_cache(maxsize=1 << 16)
