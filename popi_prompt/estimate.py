@@ -94,7 +94,7 @@ def estimate(
     routes = settings.access.routes(settings.names())
     open_dry = partial(_open_dry, open_model, speed)
     with Door(routes, open_model=open_dry, books=books) as door, stopwatch() as watch:
-        optimize(users, settings, observer=observer, door=door)
+        scorer = optimize(users, settings, observer=observer, door=door).report.scorer
         spent = door.spent()
     seconds = _seconds(routes, spent, watch.seconds, speed)
     roles = {
@@ -102,7 +102,7 @@ def estimate(
         for role in routes
         if role in spent or ledger.cached[role]
     }
-    return Estimate(roles, tuple(_assumptions([routes[role] for role in roles], speed)))
+    return Estimate(roles, tuple(_assumptions([routes[role] for role in roles], scorer, speed)))
 
 
 class _Ledger:
@@ -152,8 +152,8 @@ def _least_seconds(route: Route, spent: Spent) -> float:
     return max(requests, tokens)
 
 
-def _assumptions(routes: Sequence[Route], speed: Speed) -> Iterator[str]:
-    yield "answers are imagined, as long as usual; retries are not counted"
+def _assumptions(routes: Sequence[Route], scorer: str, speed: Speed) -> Iterator[str]:
+    yield f"the scorer is {scorer}; answers are imagined, as long as usual; no request is retried"
     if not all(route.embedded for route in routes):
         yield (
             f"a hosted model takes {speed.latency:g} s and writes {speed.tokens_out:g} tokens a "
