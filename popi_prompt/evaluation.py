@@ -14,6 +14,7 @@ from popi_prompt.errors import ModelError
 from popi_prompt.events import Advanced, Observer, ignore
 from popi_prompt.generator import Generator
 from popi_prompt.models.attribution import attributed
+from popi_prompt.models.stopwatch import stopwatch, wait_for_all
 from popi_prompt.prompts import render_signals
 from popi_prompt.rewards import PopiReward
 from popi_prompt.schema import User
@@ -112,10 +113,17 @@ def in_parallel(work: Callable[[T], R], items: Iterable[T], workers: int) -> tup
 
     An error cancels what has not started and waits for the rest; an interrupt waits for nothing.
     """
+
+    def timed(item: T) -> tuple[R, float]:
+        with stopwatch() as watch:
+            return work(item), watch.seconds
+
     pool = ThreadPoolExecutor(workers)
     try:
-        futures = [pool.submit(copy_context().run, work, item) for item in items]
-        return tuple(future.result() for future in futures)
+        futures = [pool.submit(copy_context().run, timed, item) for item in items]
+        done = [future.result() for future in futures]
+        wait_for_all([seconds for _, seconds in done], workers)
+        return tuple(result for result, _ in done)
     except Exception:
         pool.shutdown(cancel_futures=True)
         raise

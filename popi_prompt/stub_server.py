@@ -14,7 +14,7 @@ import hashlib
 import json
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from types import MappingProxyType, TracebackType
@@ -23,6 +23,7 @@ from typing import Any
 from aiohttp import web
 
 RETRY_AFTER = "Retry-After"
+Reply = Mapping[str, Any]
 _SHARES = ("rate_limited", "broken", "hangs", "cut_off", "empty", "unauthorized")
 _WORDS = ("Use", "short", "plain", "words", "and", "say", "the", "main", "thing", "first.")
 
@@ -69,8 +70,9 @@ class Logged:
 class StubServer:
     """The server on a port of its own (`port` 0) in a background thread; for `with`.
 
-    `reply` may set "content", "refusal" or "finish_reason" of every answer. `most_at_once` is how
-    many requests were under way together.
+    `reply` may set "content", "refusal", "logprobs", "finish_reason" or "usage" of every answer, or
+    be a function of the request's body that does. `most_at_once` is how many requests were under
+    way together.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class StubServer:
         *,
         latency: float = 0.0,
         faults: Faults = Faults(),
-        reply: Mapping[str, str] = MappingProxyType({}),
+        reply: Reply | Callable[[dict[str, Any]], Reply] = MappingProxyType({}),
         port: int = 0,
     ):
         self.log: list[Logged] = []
@@ -144,7 +146,7 @@ class StubServer:
         self._sent[raw] += 1
         fault = self._faults.of(raw, self._sent[raw])
         body = json.loads(raw)
-        answer = self._altered(_completion(body, raw, fault))
+        answer = self._altered(_completion(body, raw, fault), body)
         usage = answer["usage"] if fault in ("none", "empty", "cut_off") else {}
         self._note(request, body, fault, usage)
         self._at_once += 1
@@ -161,10 +163,12 @@ class StubServer:
             return web.json_response(problem, status=401)
         return self._respond(answer, fault)
 
-    def _altered(self, answer: dict[str, Any]) -> dict[str, Any]:
-        for name, value in self._reply.items():
-            choice = answer["choices"][0]
-            (choice if name in choice else choice["message"])[name] = value
+    def _altered(self, answer: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+        reply = self._reply(body) if callable(self._reply) else self._reply
+        choice = answer["choices"][0]
+        for name, value in reply.items():
+            holder = next((each for each in (answer, choice) if name in each), choice["message"])
+            holder[name] = value
         return answer
 
     async def _unknown(self, request: web.Request) -> web.Response:

@@ -54,15 +54,18 @@ class Settings:
     seed: int = 0
     access: Access = field(default_factory=Access)
 
-    def door(self, observer: Observer = ignore) -> Door:
-        """The door to these models."""
-        names = {
+    def names(self) -> dict[str, str]:
+        """Models by role."""
+        return {
             "generator": self.generator,
             "inference": self.inference_model,
             "proposer": self.proposer or self.inference_model,
             "judge": self.judge or self.generator,
         }
-        return self.access.door(names, observer)
+
+    def door(self, observer: Observer = ignore) -> Door:
+        """The door to these models."""
+        return self.access.door(self.names(), observer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +89,11 @@ def optimize(
     *,
     observer: Observer = ignore,
     optimizer: Optimizer | None = None,
+    door: Door | None = None,
 ) -> Optimized:
     """Split, search on train and validation users, compare with the untuned program on the rest.
+
+    `door` is used in place of the one that `settings` open, and is closed at the end as well.
 
     At a cap it ends with the best program so far, see `Optimized`. Raises `OptimizationError` where
     the data leave nothing to split or to score, `UsageError` for a scorer the generator cannot
@@ -96,7 +102,7 @@ def optimize(
     users = sample(users, settings.max_users, settings.seed)
     split = split_users(users, seed=settings.seed)
     observer(Noted(_described(split)))
-    with settings.door(observer) as door:
+    with door if door is not None else settings.door(observer) as door:
         for role in RECORDED:
             door.model(role)
         scorer = make_scorer(settings.scorer, door)

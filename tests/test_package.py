@@ -40,6 +40,7 @@ ORDER = [
     "optimizers",
     "program",
     "workflow",
+    "estimate",
     "cli",
 ]
 OUTSIDE = {"__init__", "testing", "stub_server"}

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from popi_prompt.cli.access import AccessOptions, access_options, bill_record, print_bill
+
+if TYPE_CHECKING:
+    from popi_prompt.schema import User
+    from popi_prompt.workflow import Settings
 
 DEFAULT_MODEL = "local/smollm2-135m"
 
@@ -28,6 +34,7 @@ DEFAULT_MODEL = "local/smollm2-135m"
 @click.option("--token-penalty", default=0.0, show_default=True, type=float, help="Per token over.")
 @access_options
 @click.option("--untuned", is_flag=True, help="Write the untuned program; optimize nothing.")
+@click.option("--dry-run", is_flag=True, help="Print calls, tokens, USD, time; send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
     data: Path,
@@ -45,6 +52,7 @@ def command(
     token_budget: int,
     token_penalty: float,
     untuned: bool,
+    dry_run: bool,
     as_json: bool,
     options: AccessOptions,
 ) -> None:
@@ -55,8 +63,9 @@ def command(
     best one so far is OUTPUT. Run again, answers that were paid for come from the cache.
 
     \b
-    Example:
+    Examples:
       popi-prompt optimize datasets/tastes.jsonl -o tastes.json
+      popi-prompt optimize users.jsonl -o p.json --generator openai/gpt-4o-mini --dry-run
     """
     import math
 
@@ -64,7 +73,12 @@ def command(
     from popi_prompt.errors import UsageError
     from popi_prompt.files import check_writable
 
-    check_writable(output)
+    if not dry_run:
+        check_writable(output)
+    elif untuned:
+        raise UsageError(
+            "--untuned calls no model, so there is nothing to estimate; drop --dry-run"
+        )
     if not 0 < beta < math.inf:
         raise UsageError(f"--beta is {beta:g}; it must be a number above 0")
     if not 0 <= token_penalty < math.inf:
@@ -88,6 +102,9 @@ def command(
         seed=seed,
         access=access,
     )
+    if dry_run:
+        _estimate(users, settings, as_json)
+        return
     if untuned:
         _write_untuned(workflow.untuned(settings, users), output, as_json)
         return
@@ -101,6 +118,13 @@ def command(
             raise
     done.program.save(output)
     _print(done, data, output, as_json)
+
+
+def _estimate(users: Sequence[User], settings: Settings, as_json: bool) -> None:
+    from popi_prompt.cli.dry_run import print_estimate
+    from popi_prompt.estimate import estimate
+
+    print_estimate(estimate(users, settings), settings.access.caps, as_json)
 
 
 def _write_untuned(program: object, output: Path, as_json: bool) -> None:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from popi_prompt.errors import PopiError
 from popi_prompt.models.attribution import attribution
-from popi_prompt.models.cache import AnswerCache
+from popi_prompt.models.cache_key import JSON
 from popi_prompt.models.call import Call
 from popi_prompt.models.meter import Account, Meter, Spent, paying
 from popi_prompt.models.model import Answer, Model
 from popi_prompt.models.request import Kept, Request, from_json, to_json
 from popi_prompt.models.roles import Role
 from popi_prompt.models.route import Route
-from popi_prompt.models.trace import Trace
 
 if TYPE_CHECKING:
     from popi_prompt.models.capability import Capability
@@ -38,6 +37,34 @@ class Question:
         return self.request.key(self.route, getattr(self.model, "identity", None))
 
 
+class Answers(Protocol):
+    """Answers by key, as JSON; an `AnswerCache` is one."""
+
+    def get(self, key: str, *, user_id: str | None = None) -> Any | None:
+        """The answer, or None."""
+        ...
+
+    def put(self, key: str, value: JSON, *, user_id: str | None) -> None:
+        """Keep an answer."""
+        ...
+
+    def close(self) -> None:
+        """No more is put."""
+        ...
+
+
+class Calls(Protocol):
+    """Takes every call, from disk or sent; a `Trace` is one."""
+
+    def write(self, call: Call) -> None:
+        """One call."""
+        ...
+
+    def close(self) -> None:
+        """No more is written."""
+        ...
+
+
 class Books:
     """Thread-safe. Without cache and trace nothing is written."""
 
@@ -45,8 +72,8 @@ class Books:
         self,
         meter: Meter | None = None,
         *,
-        cache: AnswerCache | None = None,
-        trace: Trace | None = None,
+        cache: Answers | None = None,
+        trace: Calls | None = None,
     ):
         self.meter = meter if meter is not None else Meter()
         self._cache = cache

@@ -37,7 +37,7 @@ class LiteLLMModel:
         except Exception as error:
             raise typed(error, route.model) from None
         parameters = litellm.get_supported_openai_params(model=route.model) or []
-        self._top_logprobs = "top_logprobs" in parameters
+        self.top_logprobs = "top_logprobs" in parameters
         source = route.chat_template
         self._template = None if source is None else load_template(source)
         self.transport = Transport(route)
@@ -49,7 +49,7 @@ class LiteLLMModel:
 
     def option_odds(self, messages: Messages, options: Sequence[str]) -> tuple[float, ...]:
         """From the first token's top log-probabilities where the route returns them."""
-        if self._top_logprobs:
+        if self.top_logprobs:
             response = self._complete(
                 messages, Sampling(max_tokens=1), logprobs=True, top_logprobs=_TOP_LOGPROBS
             )
