@@ -69,7 +69,7 @@ def probe(sender: Sender, route: Route, template: ChatTemplate | None) -> Capabi
     where `route.scoring` demands what the route does not give.
     """
     doubts: list[str] = []
-    for method in probe_methods(route):
+    for method in probe_methods(route, template is not None):
         try:
             if method == "echo":
                 _try_echo(sender, template)
@@ -88,13 +88,13 @@ def probe(sender: Sender, route: Route, template: ChatTemplate | None) -> Capabi
     return _without_scoring(top, told)
 
 
-def probe_methods(route: Route) -> tuple[ScoringMethod, ...]:
+def probe_methods(route: Route, templated: bool) -> tuple[ScoringMethod, ...]:
     """What to try, in this order. A given template asks for echo."""
     if route.scoring is not None:
         return (route.scoring,)
     if route.model.startswith(_TEXT_ONLY):
         return ("echo",)
-    if route.chat_template is not None:
+    if templated:
         return ("echo", "prompt_logprobs")
     if route.api_base is None and not route.model.startswith(_MAY_SCORE):
         return ()

@@ -128,7 +128,7 @@ class DryHosted(DryModel):
 
     def _probes(self, gives: str) -> Iterator[str]:
         """The requests of a probe, up to the one that succeeds."""
-        for method in probe_methods(self.route):
+        for method in probe_methods(self.route, self.route.chat_template is not None):
             yield method
             if method == gives:
                 return
