@@ -103,6 +103,15 @@ def test_two_prompts_in_turn_are_both_kept(model: LocalModel) -> None:
     assert engine.tokens_evaluated - before < len(prompts[0])
 
 
+def test_the_second_answer_of_a_pair_finds_its_short_prompt_at_hand(model: LocalModel) -> None:
+    engine, answers = model.engines[0], [[501, 502, 503], [601, 602, 603]]
+    for text in ("What is snow?", "What is hail?", "What is fog?"):
+        prompt = model.prompt_tokens(asking(text))
+        before = engine.tokens_evaluated
+        engine.score(prompt, answers)
+        assert engine.tokens_evaluated - before <= len(prompt) + sum(map(len, answers))
+
+
 def test_a_seed_repeats_at_temperature_one_and_another_differs(model: LocalModel) -> None:
     drawn = [
         model.chat(RAIN, Sampling(max_tokens=16, temperature=1.0, seed=seed)).text

@@ -55,6 +55,7 @@ class _Scoring:
     prompt: list[int]
     responses: list[list[int]]
     future: Future[tuple[NDArray[np.float32], ...]] = field(default_factory=Future)
+    slot: int = 0
 
 
 class LlamaEngine:
@@ -173,9 +174,8 @@ class LlamaEngine:
 
     def _start(self, job: _Generation | _Scoring) -> None:
         if isinstance(job, _Scoring):
-            job.future.set_result(
-                tuple(self._score(job.prompt, response) for response in job.responses)
-            )
+            job.slot = self._scoring_slot(job.prompt)
+            job.future.set_result(tuple(self._score(job, response) for response in job.responses))
             return
         job.slot = self._free.pop(self._free.index(self._choose(job.prompt)))
         self._active.append(job)
@@ -218,23 +218,26 @@ class LlamaEngine:
         self._context.truncate(job.slot, len(self._cached[job.slot]))
         self._free.append(job.slot)
 
-    def _score(self, prompt: list[int], response: list[int]) -> NDArray[np.float32]:
+    def _score(self, job: _Scoring, response: list[int]) -> NDArray[np.float32]:
         if not response:
             return np.empty(0, dtype=np.float32)
-        tokens = prompt + response[:-1]
-        slot = self._scoring_slot(tokens)
+        tokens = job.prompt + response[:-1]
+        return self._prefill(job.slot, tokens, len(job.prompt) - 1, picks=response)
+
+    def _scoring_slot(self, prompt: list[int]) -> int:
+        """The slot that holds much of this already, else the one that has been idle longest.
+
+        Once for all responses of a prompt: the second finds it whole where the first left it.
+        """
+        oldest = self._scoring[0]
+        best = max(self._scoring, key=lambda s: common_prefix(self._cached[s], prompt))
+        gain = common_prefix(self._cached[best], prompt) - common_prefix(
+            self._cached[oldest], prompt
+        )
+        slot = best if gain >= _COPY_GAIN else oldest
         self._scoring.remove(slot)
         self._scoring.append(slot)
-        return self._prefill(slot, tokens, len(prompt) - 1, picks=response)
-
-    def _scoring_slot(self, tokens: list[int]) -> int:
-        """The slot that holds much of this already, else the one that has been idle longest."""
-        oldest = self._scoring[0]
-        best = max(self._scoring, key=lambda s: common_prefix(self._cached[s], tokens))
-        gain = common_prefix(self._cached[best], tokens) - common_prefix(
-            self._cached[oldest], tokens
-        )
-        return best if gain >= _COPY_GAIN else oldest
+        return slot
 
     def _prefill(
         self, slot: int, tokens: list[int], first_row: int, picks: list[int] | None = None
