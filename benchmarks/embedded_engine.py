@@ -32,7 +32,7 @@ from popi_prompt.models.local import (
     load_local,
 )
 from popi_prompt.models.model import Sampling
-from popi_prompt.models.weights import find_weights
+from popi_prompt.models.requantized import engine_file
 from popi_prompt.prompts import Conditioning, as_data
 from popi_prompt.schema import Pair
 
@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     model = load_local(options.model)
-    path = find_weights(options.model.removeprefix(PREFIX))
+    path = engine_file(options.model.removeprefix(PREFIX))
     pairs = made_up_pairs()[: options.pairs]
     measured = speeds(model, path, options.rounds) if options.rounds else []
     saved = reuse(model, pairs) if pairs else []

@@ -17,7 +17,7 @@ from popi_prompt.inference import summarizer
 from popi_prompt.models.door import Door
 from popi_prompt.models.local import LocalModel, load_local
 from popi_prompt.models.model import Sampling, ScoringModel
-from popi_prompt.models.weights import find_weights
+from popi_prompt.models.requantized import engine_file
 from popi_prompt.prompts import Message, Messages
 from popi_prompt.schema import Persona, User
 
@@ -39,7 +39,7 @@ RAIN, SKY = asking("What is rain?"), asking("Why is the sky blue?", "Use short w
 @pytest.fixture(scope="module")
 def weights() -> Path:
     try:
-        return find_weights("smollm2-135m")
+        return engine_file("smollm2-135m")
     except MissingDependency as error:
         pytest.skip(str(error))
 

@@ -22,11 +22,11 @@ import pytest
 from popi_prompt.errors import BadResponse, MissingDependency
 from popi_prompt.models.capability import probe
 from popi_prompt.models.local import LocalModel, load_local
+from popi_prompt.models.requantized import engine_file
 from popi_prompt.models.response_logprobs import score_with_echo
 from popi_prompt.models.route import Route
 from popi_prompt.models.template_source import load_template
 from popi_prompt.models.transport import Transport
-from popi_prompt.models.weights import find_weights
 from popi_prompt.prompts import Conditioning, Messages, as_data
 
 pytest.importorskip("llama_cpp", reason="the embedded engine is not installed")
@@ -58,7 +58,7 @@ class CountingTransport(Transport):
 @pytest.fixture(scope="module")
 def weights() -> Path:
     try:
-        return find_weights("smollm2-135m")
+        return engine_file("smollm2-135m")
     except MissingDependency as error:
         pytest.skip(str(error))
 

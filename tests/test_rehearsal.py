@@ -11,10 +11,17 @@ from hypothesis import strategies as st
 
 from popi_prompt.events import ignore
 from popi_prompt.models.model import Sampling
-from popi_prompt.optimizers.demonstrations import DemonstrationSet, draw_sets, users_by_summary
+from popi_prompt.optimizers.demonstrations import (
+    MOST_EXAMPLES,
+    DemonstrationSet,
+    clearest,
+    draw_sets,
+    users_by_summary,
+)
 from popi_prompt.optimizers.optimizer import Task
 from popi_prompt.optimizers.rehearsal import Rehearsal
 from popi_prompt.optimizers.statements import RewardTable
+from popi_prompt.optimizers.variations import Lean, vary
 from popi_prompt.prompts import UNTUNED_CONDITIONING, Messages
 from popi_prompt.rewards import PopiReward
 from popi_prompt.schema import Pair, Preference, User
@@ -97,3 +104,75 @@ def test_drawn_sets_differ_and_show_every_summary_by_its_own_users(seed: int, co
         assert {summary for _, summary in drawn.examples} == set(TEXTS)
         assert all(user in by_summary[summary] for user, summary in drawn.examples)
         assert len({user.user_id for user, _ in drawn.examples}) == len(drawn.examples)
+
+
+def test_only_the_clearest_users_show_a_summary() -> None:
+    by_summary = {PLAIN: USERS[::2], EXPERT: USERS[1::2]}
+    found = clearest(by_summary)
+    assert found == {PLAIN: USERS[::2][:5], EXPERT: USERS[1::2][:5]}
+
+
+SHOWN = {PLAIN: USERS[::2], EXPERT: USERS[1::2]}
+ROOM = st.integers(0, 10**6).map(np.random.default_rng)
+LEANS = st.sampled_from([Lean(PLAIN, EXPERT), Lean(EXPERT, PLAIN)])
+
+
+@given(rng=ROOM, lean=LEANS)
+def test_a_variation_is_one_change_that_never_feeds_the_lean(
+    rng: np.random.Generator, lean: Lean
+) -> None:
+    (drawn,) = draw_sets(SHOWN, count=1, rng=rng)
+    varied = vary(drawn, SHOWN, lean, rng)
+    before, after = drawn.examples, varied.examples
+    assert varied != drawn
+    assert abs(len(after) - len(before)) <= 1
+    assert len(after) <= max(MOST_EXAMPLES, len(before))
+    assert {text for _, text in after} == set(TEXTS)
+    assert len({user.user_id for user, _ in after}) == len(after)
+    assert all(user in SHOWN[text] for user, text in after)
+
+    def excess(examples: Sequence[tuple[User, str]]) -> int:
+        return sum(text == lean.excess for _, text in examples)
+
+    def places(examples: Sequence[tuple[User, str]]) -> int:
+        return sum(i for i, (_, text) in enumerate(examples) if text == lean.lacking)
+
+    assert excess(after) <= excess(before)
+    if len(after) == len(before):
+        assert places(after) >= places(before)
+
+
+def test_a_set_that_cannot_be_varied_comes_back() -> None:
+    only = DemonstrationSet(((USERS[0], PLAIN), (USERS[1], EXPERT)))
+    shown = {PLAIN: USERS[:1], EXPERT: USERS[1:2]}
+    rng = np.random.default_rng(0)
+    assert vary(only, shown, Lean(EXPERT, PLAIN), rng) != only  # the two change places
+    swapped = DemonstrationSet(only.examples[::-1])
+    assert vary(swapped, shown, Lean(EXPERT, PLAIN), rng) == swapped
+
+
+class Leaning(FakeModel):
+    """Knows every taste, but leans to what the demonstrations end on and show most."""
+
+    def logprobs(self, messages: Messages, responses: Sequence[str]) -> tuple[float, ...]:
+        shown = [message.content for message in messages if message.role == "assistant"]
+        plain = 1.0 if PLAIN in messages[-1].content else -1.0
+        lean = sum(1 + (i == len(shown) - 1) for i, text in enumerate(shown) if text == PLAIN)
+        lean -= sum(1 + (i == len(shown) - 1) for i, text in enumerate(shown) if text == EXPERT)
+        return tuple(plain + lean if text == PLAIN else 0.0 for text in responses)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_variations_take_the_lean_out_of_a_set(seed: int) -> None:
+    door = fake_door({"inference": Leaning(), "generator": FakeModel()})
+    scorer = LikelihoodScorer()
+    task = Task((), (), door, scorer, PopiReward(), 1, 0, ignore, lambda candidate: None)
+    table = RewardTable(task, UNTUNED_CONDITIONING)
+    table.fill(USERS, TEXTS, "rewards")
+    leaning = DemonstrationSet(((USERS[0], PLAIN), (USERS[1], EXPERT), (USERS[3], EXPERT)))
+    found = Rehearsal(task, table, TEXTS)
+    grown = found.grow([leaning], USERS[8:12], SHOWN, np.random.default_rng(seed))
+    assert grown[0] != leaning
+    assert found.takes[grown[0]][0].fit > found.takes[leaning][0].fit
+    fits = [np.mean([take.fit for take in found.takes[each]]) for each in grown]
+    assert fits == sorted(fits, reverse=True)

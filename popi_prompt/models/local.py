@@ -16,8 +16,9 @@ from popi_prompt.models.cores import Cores
 from popi_prompt.models.llama_context import LlamaContext, load_library
 from popi_prompt.models.llama_engine import LlamaEngine
 from popi_prompt.models.model import Answer, Sampling
+from popi_prompt.models.requantized import engine_file
 from popi_prompt.models.route import EMBEDDED
-from popi_prompt.models.weights import CATALOGUE, find_weights
+from popi_prompt.models.weights import CATALOGUE
 from popi_prompt.prompts import Messages
 
 PREFIX = EMBEDDED
@@ -33,7 +34,7 @@ class LocalModel:
 
     def __init__(self, name: str):
         load_library()
-        path = find_weights(name.removeprefix(PREFIX))
+        self.path = path = engine_file(name.removeprefix(PREFIX))
         self.name = name
         self.identity = _identity(name.removeprefix(PREFIX), path)
         cores = Cores(min(os.cpu_count() or 1, MOST_ENGINES))
@@ -123,6 +124,7 @@ def _identity(name: str, path: Path) -> str:
     """
     engine = metadata.version("llama-cpp-python")
     if name in CATALOGUE:
-        return f"{CATALOGUE[name].sha256} {engine}"
+        bits = " q8_0" if CATALOGUE[name].faster else ""
+        return f"{CATALOGUE[name].sha256}{bits} {engine}"
     state = path.stat()
     return f"{path.resolve()} {state.st_size} {state.st_mtime_ns} {engine}"

@@ -13,17 +13,20 @@ from popi_prompt.optimizers.statements import RewardTable
 from popi_prompt.prompts import View, render_signals
 from popi_prompt.schema import User
 
-_EXAMPLES = 8
-_FEWEST = 2  # of each summary
+MOST_EXAMPLES = 8
+_LAST = 2  # examples of the last block, at most: a longer one decides everything
+_MIXED = 0.25  # the share of sets whose summaries are mixed; they come in blocks otherwise
 _MOST_TOKENS = 1500
-_CLEAR = 0.6  # the share of a summary's users that demonstrations are drawn from
+_CLEAR = 0.6  # the share of a summary's users that may show it
+
+Example = tuple[User, str]
 
 
 @dataclass(frozen=True, slots=True)
 class DemonstrationSet:
     """Users and their summaries, in the order they are shown."""
 
-    examples: tuple[tuple[User, str], ...]
+    examples: tuple[Example, ...]
 
     def rendered(self, view: View) -> tuple[Demonstration, ...]:
         """As the inference model is shown them."""
@@ -39,7 +42,7 @@ def draw_sets(
     """Up to `count` different sets.
 
     They differ in users, in how many each summary gets and in order: a small model leans to what it
-    saw last and most, and only rehearsing tells which lean cancels out.
+    saw last, by far more than users differ, and only rehearsing tells which lean cancels out.
     """
     sets: dict[DemonstrationSet, None] = {}
     for _ in range(4 * count):
@@ -78,22 +81,27 @@ def users_by_summary(
     return {text: [users[i] for _, i in sorted(found)] for text, found in gaps.items()}
 
 
+def clearest(by_summary: Mapping[str, Sequence[User]]) -> dict[str, Sequence[User]]:
+    """Those of each summary's users, the clearest first, who may show it."""
+    most = _most_each(len(by_summary))
+    return {
+        text: users[: max(round(len(users) * _CLEAR), most)] for text, users in by_summary.items()
+    }
+
+
 def _draw(by_summary: Mapping[str, Sequence[User]], rng: np.random.Generator) -> DemonstrationSet:
-    """Each summary with about its share of examples, whose order is blocks, rounds or a shuffle."""
-    share = max(_EXAMPLES // max(len(by_summary), 1), _FEWEST)
-    drawn: list[list[tuple[User, str]]] = []
-    for text, users in by_summary.items():
-        clear = users[: max(round(len(users) * _CLEAR), share)]
-        wanted = int(share + rng.integers(-1, 2))
-        drawn.append([(clear[i], text) for i in rng.permutation(len(clear))[:wanted]])
-    blocks = [drawn[i] for i in rng.permutation(len(drawn))]
-    order = rng.integers(3)
-    if order == 0:
-        examples = [example for block in blocks for example in block]
-    elif order == 1:
-        longest = max(map(len, blocks), default=0)
-        examples = [block[i] for i in range(longest) for block in blocks if i < len(block)]
-    else:
-        flat = [example for block in blocks for example in block]
-        examples = [flat[i] for i in rng.permutation(len(flat))]
+    """Each summary with a few examples, in blocks of which the last is short, or mixed."""
+    most = _most_each(len(by_summary))
+    texts = list(by_summary)
+    examples: list[Example] = []
+    for turn, i in enumerate(rng.permutation(len(texts)), start=1):
+        users = by_summary[texts[i]]
+        wanted = int(rng.integers(1, (_LAST if turn == len(texts) > 1 else most) + 1))
+        examples += [(users[k], texts[i]) for k in rng.permutation(len(users))[:wanted]]
+    if rng.random() < _MIXED:
+        examples = [examples[i] for i in rng.permutation(len(examples))]
     return DemonstrationSet(tuple(examples))
+
+
+def _most_each(summaries: int) -> int:
+    return max(MOST_EXAMPLES // max(summaries, 1), 2)

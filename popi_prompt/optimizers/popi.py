@@ -25,8 +25,8 @@ from popi_prompt.optimizers.optimizer import Found, Task
 from popi_prompt.optimizers.space import Space, build_space
 from popi_prompt.prompts import VIEWS
 
-_VALIDATION_USERS = 20
-_BLOCK = 5
+_VALIDATION_USERS = 32
+_BLOCK = 4
 _HOPELESS = 1.0  # standard errors below the best on the same users
 
 
@@ -49,12 +49,12 @@ class _Search:
         order = np.random.default_rng(task.seed).permutation(len(task.val))
         self._users = [task.val[i] for i in order[:_VALIDATION_USERS]]
         self._best: Found | None = None
+        self._results: list[Result] = []  # the best one's
         self._rewards: dict[Candidate, float] = {}
-        self._standard: dict[str, float] = {}
-        self._failures = 0
+        self._reason = "every combination is too long for the context"
 
     def run(self) -> Found:
-        """Run the trials, the untuned candidate first."""
+        """Run the trials."""
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         sampler = optuna.samplers.TPESampler(seed=self._task.seed, n_startup_trials=6)
         study = optuna.create_study(direction="maximize", sampler=sampler)
@@ -63,13 +63,14 @@ class _Search:
         self._task.observer(PhaseStarted("searching", self._task.trials))
         study.optimize(self._trial, n_trials=self._task.trials, catch=())
         if self._best is None:
-            raise OptimizationError("no candidate could be scored on any validation user")
+            raise OptimizationError(f"no validation user could be scored; {self._reason}")
         return self._best
 
     def _openings(self) -> list[dict[str, int]]:
-        """The untuned program, then every set of demonstrations in the cheaper view.
+        """The best set of demonstrations in the cheaper view, the untuned program, other sets.
 
-        Later trials are the sampler's.
+        The untuned program reads and writes the most: it comes when there is something that it can
+        be compared with, so that a few users decide. Later trials are the sampler's.
         """
         untuned = {
             "instruction": 0,
@@ -78,14 +79,11 @@ class _Search:
             "conditioning": 0,
         }
         best = min(1, len(self._space.conditionings) - 1)
-        sets = range(1, len(self._space.sets))
-        return [
-            untuned,
-            *(
-                {**untuned, "demonstrations": i, "view": VIEWS.index("liked"), "conditioning": best}
-                for i in sets
-            ),
+        shown = [
+            {**untuned, "demonstrations": i, "view": VIEWS.index("liked"), "conditioning": best}
+            for i in range(1, len(self._space.sets))
         ]
+        return [*shown[:1], untuned, *shown[1:]] if self._task.trials > 1 else [untuned]
 
     def _trial(self, trial: optuna.Trial) -> float:
         chosen = {
@@ -100,14 +98,17 @@ class _Search:
                 with attributed(candidate=f"trial {trial.number}"):
                     self._rewards[candidate] = self._score(candidate)
         except optuna.TrialPruned:
-            self._tell(trial, candidate, None)
+            self._tell(trial, None)
             raise
-        reward = self._rewards[candidate]
-        self._tell(trial, candidate, reward)
-        return reward
+        self._tell(trial, self._rewards[candidate])
+        return self._rewards[candidate]
 
     def _score(self, candidate: Candidate) -> float:
-        """Mean reward over validation users. Raises `TrialPruned` where it cannot win."""
+        """Mean reward over validation users. Raises `TrialPruned` where it cannot win.
+
+        Failing on fewer users counts before the reward: a candidate must not win by failing where
+        it is bad.
+        """
         results: list[Result] = []
         summarize = summarizer(candidate, self._task.door)
         metric = self._task.metric(candidate.conditioning)
@@ -115,45 +116,49 @@ class _Search:
             results += evaluate(self._users[start : start + _BLOCK], summarize, metric)
             if self._best is not None and self._hopeless(results):
                 raise optuna.TrialPruned
-        mean = self._mean(results)
-        if self._best is None or mean > self._best.reward:
-            self._standard = _rewards(results)
-        return mean
+        if not _rewards(results):
+            self._reason = next(each.reason for each in results if isinstance(each, Failure))
+            raise optuna.TrialPruned
+        reward = float(np.mean(list(_rewards(results).values())))
+        if self._wins(candidate, reward, results):
+            self._best = Found(candidate, reward, self._task.trials)
+            self._results = results
+            self._task.keep(candidate)
+        return reward
+
+    def _wins(self, candidate: Candidate, reward: float, results: Sequence[Result]) -> bool:
+        """Against the best so far; the untuned program wins a draw."""
+        if self._best is None:
+            return True
+        gained = _failures(self._results) - _failures(results)
+        draw = reward == self._best.reward and candidate == UNTUNED_CANDIDATE
+        return gained > 0 or (gained == 0 and (reward > self._best.reward or draw))
 
     def _hopeless(self, results: Sequence[Result]) -> bool:
-        """Whether the mean paired difference to the best is a standard error or more below 0."""
-        rewards = _rewards(results)
-        gaps = [rewards[user] - self._standard[user] for user in rewards if user in self._standard]
-        if len(gaps) < 2:
+        """Whether it fails on more users than the best, or pays a standard error or more less.
+
+        Rewards are compared in pairs, on the users of `results`.
+        """
+        if _failures(results) > _failures(self._results):
+            return True
+        mine, best = _rewards(results), _rewards(self._results)
+        gaps = [mine[user] - best[user] for user in mine if user in best]
+        if len(gaps) < 2 or _failures(results) < _failures(self._results[: len(results)]):
             return False
         error = np.std(gaps, ddof=1) / np.sqrt(len(gaps))
         return bool(np.mean(gaps) + _HOPELESS * error < 0)
 
-    def _mean(self, results: Sequence[Result]) -> float:
-        """The mean, for a candidate that fails on no more users than the untuned one did.
-
-        Otherwise it could win by failing where it is bad; it is pruned.
-        """
-        rewards = list(_rewards(results).values())
-        failures = [result for result in results if isinstance(result, Failure)]
-        if self._best is None and not rewards:
-            raise OptimizationError(f"no validation user could be scored; {failures[0].reason}")
-        if self._best is None:
-            self._failures = len(failures)
-        if len(failures) > self._failures:
-            raise optuna.TrialPruned
-        return float(np.mean(rewards))
-
-    def _tell(self, trial: optuna.Trial, candidate: Candidate, reward: float | None) -> None:
-        if reward is not None and (self._best is None or reward > self._best.reward):
-            self._best = Found(candidate, reward, self._task.trials)
-            self._task.keep(candidate)
+    def _tell(self, trial: optuna.Trial, reward: float | None) -> None:
         best = self._best.reward if self._best is not None else float("-inf")
         self._task.observer(TrialFinished(trial.number, _described(trial), reward, best))
 
 
 def _rewards(results: Sequence[Result]) -> dict[str, float]:
     return {each.user_id: each.reward for each in results if isinstance(each, Outcome)}
+
+
+def _failures(results: Sequence[Result]) -> int:
+    return sum(isinstance(each, Failure) for each in results)
 
 
 def _described(trial: optuna.Trial) -> str:

@@ -2,75 +2,148 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from popi_prompt.candidate import Candidate
 from popi_prompt.errors import ModelError
 from popi_prompt.evaluation import in_parallel
 from popi_prompt.events import Advanced, PhaseStarted
 from popi_prompt.inference import summarizer
-from popi_prompt.optimizers.demonstrations import DemonstrationSet
+from popi_prompt.optimizers.demonstrations import DemonstrationSet, fits
 from popi_prompt.optimizers.optimizer import Task
 from popi_prompt.optimizers.statements import RewardTable
+from popi_prompt.optimizers.variations import Lean, vary
 from popi_prompt.prompts import UNTUNED_INSTRUCTION, View, inference_messages, render_signals
 from popi_prompt.schema import User
 
-_VIEW: View = "liked"
+VIEW: View = "liked"
+_ROUNDS = 3
+_PARENTS = 3
+_CHILDREN = 2  # of each parent in a round
 _KEPT = 0.4  # the share of sets that goes on after each block of users
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal:
-    """Sets are compared by the expected reward of the summary the inference model would write.
+class Take:
+    """One user under one set: the expected `reward`, and how `fit` the set is for this user.
 
-    Where its route gives log-probabilities, the expectation is over its own distribution on
-    `texts`, the summaries that the demonstrations show: rewards that are known already, weighted.
-    That sees a lean towards one of them long before a greedy answer flips, and it costs no call of
-    the generator. Elsewhere the summary is written and scored.
+    `fit` is the log-probability of the best of the kept texts among them, and `weights` are their
+    probabilities. Where no log-probabilities are to be had, it is the reward, without weights.
+    """
+
+    reward: float
+    fit: float
+    best: int | None = None
+    weights: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """Looks for sets under which the inference model writes the summaries that pay.
+
+    Where its route gives log-probabilities, a rehearsal is its own distribution on `texts`, the
+    summaries that the demonstrations show: rewards that are known already, weighted. That sees a
+    lean towards one of them long before a greedy answer flips, and costs no call of the generator.
+    Elsewhere the summary is written and scored.
     """
 
     task: Task
     table: RewardTable
     texts: tuple[str, ...]
+    takes: dict[DemonstrationSet, list[Take]] = field(default_factory=dict)
+
+    def grow(
+        self,
+        sets: Sequence[DemonstrationSet],
+        users: Sequence[User],
+        by_summary: Mapping[str, Sequence[User]],
+        rng: np.random.Generator,
+    ) -> tuple[DemonstrationSet, ...]:
+        """The sets and varied ones of the fittest, the fittest first, all rehearsed on `users`.
+
+        Fitness, not reward: a set that leans to one summary a little can be varied into a good one,
+        while one that always brings the most popular summary has a fair reward and no future.
+        """
+        self._rehearse(sets, users)
+        grown = self._ranked(sets)
+        for _ in range(_ROUNDS if len(self.texts) > 1 else 0):
+            varied = [
+                vary(parent, by_summary, self._lean(parent), rng)
+                for parent in grown[:_PARENTS]
+                for _ in range(_CHILDREN)
+            ]
+            new = [
+                each
+                for each in dict.fromkeys(varied)
+                if each not in self.takes and fits(each, VIEW, self.task.door)
+            ]
+            self._rehearse(new, users)
+            grown = self._ranked([*grown, *new])
+        return tuple(grown)
 
     def best(
         self, sets: Sequence[DemonstrationSet], users: Sequence[User], *, count: int, block: int
     ) -> tuple[DemonstrationSet, ...]:
-        """The `count` best sets, best first: all on a block of users, the better ones on more."""
-        rewards: dict[DemonstrationSet, list[float]] = {each: [] for each in sets}
+        """The `count` best sets by reward: all on a block of users, the better ones on more."""
         running = list(sets)
         for start in range(0, len(users), block):
-            some = users[start : start + block]
-            self.task.observer(PhaseStarted("rehearsing demonstrations", len(running) * len(some)))
-            for each, found in zip(running, self._rewards(running, some), strict=True):
-                rewards[each] += found
-            running.sort(key=lambda each: -_mean(rewards[each]))
+            self._rehearse(running, users[start : start + block])
+            running.sort(key=lambda each: -self.reward(each))
             running = running[: max(count, round(len(running) * _KEPT))]
-        return tuple(each for each in running[:count] if np.isfinite(_mean(rewards[each])))
+        return tuple(each for each in running[:count] if np.isfinite(self.reward(each)))
 
-    def _rewards(
-        self, sets: Sequence[DemonstrationSet], users: Sequence[User]
-    ) -> tuple[list[float], ...]:
-        """Rewards of each set on the users that could be scored.
+    def reward(self, examples: DemonstrationSet) -> float:
+        """Mean expected reward so far; minus infinity for a set that was never rehearsed."""
+        return _mean([take.reward for take in self.takes.get(examples, ())])
+
+    def _ranked(self, sets: Sequence[DemonstrationSet]) -> list[DemonstrationSet]:
+        return sorted(sets, key=self._promise, reverse=True)
+
+    def _promise(self, examples: DemonstrationSet) -> float:
+        """Mean fit as it is plus what it would be without a lean."""
+        takes = self.takes[examples]
+        fit = _mean([take.fit for take in takes])
+        logs = [np.log(take.weights) for take in takes if take.weights is not None]
+        if not logs:
+            return fit
+        level = np.array(logs) - np.mean(logs, axis=0)
+        level -= np.log(np.exp(level).sum(axis=1, keepdims=True))
+        best = [take.best for take in takes if take.best is not None]
+        return fit + float(np.mean(level[np.arange(len(best)), best]))
+
+    def _lean(self, examples: DemonstrationSet) -> Lean:
+        """From mean weights against how often each text is the best; unknown without weights."""
+        balance = np.zeros(len(self.texts))
+        for take in self.takes[examples]:
+            if take.weights is not None:
+                balance += take.weights
+                balance[take.best] -= 1
+        return Lean(self.texts[int(balance.argmax())], self.texts[int(balance.argmin())])
+
+    def _rehearse(self, sets: Sequence[DemonstrationSet], users: Sequence[User]) -> None:
+        """Every set on every user; who cannot be scored is left out.
 
         One set stays on one thread, and threads are fewer than usual: demonstrations are a prefix
         that a model keeps, as long as not too many others come between.
         """
+        self.task.observer(PhaseStarted("rehearsing demonstrations", len(sets) * len(users)))
         weighs = self.task.door.scores_responses("inference")
         work = partial(self._weighted if weighs else self._written, users)
         workers = max(1, self.task.door.model("inference").concurrency // 2)
-        return in_parallel(work, sets, workers)
+        for each, takes in zip(sets, in_parallel(work, sets, workers), strict=True):
+            self.takes.setdefault(each, []).extend(takes)
 
-    def _weighted(self, users: Sequence[User], examples: DemonstrationSet) -> list[float]:
-        """Expected rewards by the inference model's distribution over the texts."""
-        shown = [(demo.signals, demo.summary) for demo in examples.rendered(_VIEW)]
-        rewards: list[float] = []
+    def _weighted(self, users: Sequence[User], examples: DemonstrationSet) -> list[Take]:
+        """By the inference model's distribution over the texts."""
+        shown = [(demo.signals, demo.summary) for demo in examples.rendered(VIEW)]
+        takes: list[Take] = []
         for user in users:
-            signals = render_signals(user.signals, _VIEW)
+            signals = render_signals(user.signals, VIEW)
             messages = inference_messages(UNTUNED_INSTRUCTION, shown, signals)
             try:
                 logs = np.array(self.task.door.logprobs("inference", messages, self.texts))
@@ -78,26 +151,30 @@ class Rehearsal:
                 continue
             finally:
                 self.task.observer(Advanced())
-            weights = np.exp(logs - logs.max())
             known = np.array(self.table.rewards(user, self.texts))
-            rewards.append(float(known @ weights / weights.sum()))
-        return rewards
+            best = int(known.argmax())
+            weights = np.exp(logs - logs.max())
+            weights /= weights.sum()
+            fit = float(logs[best] - logs.max() - np.log(np.exp(logs - logs.max()).sum()))
+            takes.append(Take(float(known @ weights), fit, best, weights))
+        return takes
 
-    def _written(self, users: Sequence[User], examples: DemonstrationSet) -> list[float]:
-        """Rewards of the summaries as written."""
+    def _written(self, users: Sequence[User], examples: DemonstrationSet) -> list[Take]:
+        """By the summaries as written."""
         summarize = summarizer(
-            Candidate(demonstrations=examples.rendered(_VIEW), view=_VIEW), self.task.door
+            Candidate(demonstrations=examples.rendered(VIEW), view=VIEW), self.task.door
         )
-        rewards: list[float] = []
+        takes: list[Take] = []
         for user in users:
             try:
-                rewards.append(self.table.metric.outcome(user, summarize(user)).reward)
+                reward = self.table.metric.outcome(user, summarize(user)).reward
             except ModelError:
                 continue
             finally:
                 self.task.observer(Advanced())
-        return rewards
+            takes.append(Take(reward, reward))
+        return takes
 
 
-def _mean(rewards: Sequence[float]) -> float:
-    return float(np.mean(rewards)) if rewards else -np.inf
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else -np.inf

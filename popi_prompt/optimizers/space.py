@@ -11,13 +11,14 @@ from popi_prompt.candidate import Candidate
 from popi_prompt.models.door import Door
 from popi_prompt.optimizers.demonstrations import (
     DemonstrationSet,
+    clearest,
     draw_sets,
     fits,
     users_by_summary,
 )
 from popi_prompt.optimizers.instructions import propose
 from popi_prompt.optimizers.optimizer import Task
-from popi_prompt.optimizers.rehearsal import Rehearsal
+from popi_prompt.optimizers.rehearsal import VIEW, Rehearsal
 from popi_prompt.optimizers.statements import RewardTable, candidate_summaries
 from popi_prompt.prompts import CONDITIONINGS, UNTUNED_CONDITIONING, VIEWS, Conditioning
 from popi_prompt.schema import User
@@ -30,6 +31,7 @@ _PROBING_USERS = 4
 _PROBED = 2
 _CONDITIONINGS = 2
 _DRAWN = 10
+_FITTEST = 5
 _SETS = 3
 _REHEARSING_USERS = 16
 _BLOCK = 4
@@ -103,14 +105,18 @@ def _demonstrations(
     """Sets drawn from some of the users, the best in rehearsals with the others."""
     by_summary = users_by_summary(table, users, texts)
     rehearsing = _in_turn(by_summary)[: min(_REHEARSING_USERS, len(users) // 2)]
-    shown = {
-        text: [user for user in found if user not in rehearsing]
-        for text, found in by_summary.items()
-    }
+    shown = clearest(
+        {
+            text: [user for user in found if user not in rehearsing]
+            for text, found in by_summary.items()
+        }
+    )
     drawn = draw_sets(shown, count=_DRAWN, rng=rng)
-    fitting = [each for each in drawn if fits(each, "liked", task.door)]
+    fitting = [each for each in drawn if fits(each, VIEW, task.door)]
     rehearsal = Rehearsal(task, table, texts)
-    return rehearsal.best(fitting, rehearsing, count=_SETS, block=_BLOCK)
+    few, more = rehearsing[:_BLOCK], rehearsing[_BLOCK:]
+    grown = rehearsal.grow(fitting, few, shown, rng)[:_FITTEST]
+    return rehearsal.best(grown, more, count=_SETS, block=_BLOCK)
 
 
 def _in_turn(by_summary: Mapping[str, Sequence[User]]) -> list[User]:
