@@ -12,12 +12,14 @@ import pytest
 
 import popi_prompt
 from popi_prompt.candidate import UNTUNED_CANDIDATE
-from popi_prompt.errors import BadResponse, ContextTooLong, MissingDependency
+from popi_prompt.errors import BadResponse, ContextTooLong, MissingDependency, WeightsError
 from popi_prompt.inference import summarizer
+from popi_prompt.models import requantized
 from popi_prompt.models.door import Door
 from popi_prompt.models.local import LocalModel, load_local
 from popi_prompt.models.model import Sampling, ScoringModel
 from popi_prompt.models.requantized import engine_file
+from popi_prompt.models.weights import find_weights
 from popi_prompt.prompts import Message, Messages
 from popi_prompt.schema import Persona, User
 
@@ -140,17 +142,21 @@ STRINGS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def reference(weights: Path) -> Any:
-    return llama_cpp.Llama(
-        str(weights), n_ctx=512, n_batch=512, logits_all=True, verbose=False, n_gpu_layers=0
+@pytest.fixture(scope="module", params=["smollm2-135m", "smollm2-135m-q4_1"])
+def both(request: pytest.FixtureRequest, weights: Path) -> tuple[LocalModel, Any]:
+    """Ours and llama-cpp-python's own engine on the same file, in 8 bits and as packaged."""
+    path = engine_file(request.param)
+    theirs = llama_cpp.Llama(
+        str(path), n_ctx=512, n_batch=512, logits_all=True, verbose=False, n_gpu_layers=0
     )
+    return load_local(request.param), theirs
 
 
 @pytest.mark.parametrize(("question", "response"), STRINGS)
 def test_log_probabilities_agree_with_llama_cpps_own(
-    model: LocalModel, reference: Any, question: str, response: str
+    both: tuple[LocalModel, Any], question: str, response: str
 ) -> None:
+    model, reference = both
     prompt = (
         f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n"
         "<|im_start|>assistant\n"
@@ -169,6 +175,44 @@ def test_log_probabilities_agree_with_llama_cpps_own(
     summed = model.logprobs(asking(question), (response,))[0]
     assert summed == pytest.approx(theirs.sum(), abs=1e-3)
     assert summed < 0
+
+
+def test_packaged_weights_are_run_where_they_are(weights: Path) -> None:
+    assert engine_file("smollm2-135m-q4_1") == find_weights("smollm2-135m") != weights
+
+
+def test_the_file_in_8_bits_is_made_once_and_always_the_same(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made = engine_file("smollm2-135m")
+    assert tmp_path in made.parents
+    assert made.read_bytes() == weights.read_bytes()
+    before = made.stat()
+    assert engine_file("smollm2-135m") == made
+    assert made.stat().st_mtime_ns == before.st_mtime_ns
+    assert list(made.parent.iterdir()) == [made]
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(WeightsError, match="set XDG_CACHE_HOME"):
+        engine_file("smollm2-135m")
+
+
+def test_weights_that_llama_cpp_cannot_rewrite_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF, but no more")
+    monkeypatch.setattr(requantized, "find_weights", lambda name: broken)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(WeightsError, match=r"broken.*in 8 bits"):
+        engine_file("smollm2-135m")
+    assert not any(path.is_file() for path in (tmp_path / "cache").rglob("*"))
 
 
 def test_option_odds_are_normalized(model: LocalModel) -> None:

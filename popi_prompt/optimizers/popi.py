@@ -2,8 +2,8 @@
 
 1. Candidate summaries are scored on a few training users; a handful that together serve them best
    is scored on more, under the conditioning that brings the most.
-2. Demonstration sets are drawn from users whose best summary is clear and rehearsed on others; the
-   proposer writes instructions.
+2. Demonstration sets are drawn from users whose best summary is clear, rehearsed on others and
+   varied until the inference model leans to no summary; the proposer writes instructions.
 3. Optuna's TPE sampler picks combinations; each is scored on validation users, block by block,
    and stopped once it is unlikely to beat the best one, compared on the same users.
 """

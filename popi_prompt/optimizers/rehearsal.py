@@ -22,10 +22,13 @@ from popi_prompt.prompts import UNTUNED_INSTRUCTION, View, inference_messages, r
 from popi_prompt.schema import User
 
 VIEW: View = "liked"
-_ROUNDS = 3
+_BLOCK = 4
+_ROUNDS = 3  # blocks of users after which sets are varied
 _PARENTS = 3
 _CHILDREN = 2  # of each parent in a round
-_KEPT = 0.4  # the share of sets that goes on after each block of users
+_PROMISING = 6  # sets that go on after a round
+_REWARDED = 5  # sets that go on after a later block
+_BEST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,52 +60,54 @@ class Rehearsal:
     texts: tuple[str, ...]
     takes: dict[DemonstrationSet, list[Take]] = field(default_factory=dict)
 
-    def grow(
+    def best(
         self,
         sets: Sequence[DemonstrationSet],
         users: Sequence[User],
         by_summary: Mapping[str, Sequence[User]],
         rng: np.random.Generator,
     ) -> tuple[DemonstrationSet, ...]:
-        """The sets and varied ones of the fittest, the fittest first, all rehearsed on `users`.
+        """The few best sets by reward, best first, after all of `users`.
 
-        Fitness, not reward: a set that leans to one summary a little can be varied into a good one,
-        while one that always brings the most popular summary has a fair reward and no future.
+        Users come in blocks. While sets are varied, the most promising ones and their variations
+        are kept: a set that leans a little can be varied into a good one, while one that always
+        brings the most popular summary has a fair reward and no future.
         """
-        self._rehearse(sets, users)
-        grown = self._ranked(sets)
-        for _ in range(_ROUNDS if len(self.texts) > 1 else 0):
-            varied = [
-                vary(parent, by_summary, self._lean(parent), rng)
-                for parent in grown[:_PARENTS]
-                for _ in range(_CHILDREN)
-            ]
-            new = [
-                each
-                for each in dict.fromkeys(varied)
-                if each not in self.takes and fits(each, VIEW, self.task.door)
-            ]
-            self._rehearse(new, users)
-            grown = self._ranked([*grown, *new])
-        return tuple(grown)
-
-    def best(
-        self, sets: Sequence[DemonstrationSet], users: Sequence[User], *, count: int, block: int
-    ) -> tuple[DemonstrationSet, ...]:
-        """The `count` best sets by reward: all on a block of users, the better ones on more."""
         running = list(sets)
-        for start in range(0, len(users), block):
-            self._rehearse(running, users[start : start + block])
-            running.sort(key=lambda each: -self.reward(each))
-            running = running[: max(count, round(len(running) * _KEPT))]
-        return tuple(each for each in running[:count] if np.isfinite(self.reward(each)))
+        for turn, start in enumerate(range(0, len(users), _BLOCK)):
+            end = min(start + _BLOCK, len(users))
+            self._rehearse(running, users[start:end])
+            if turn < _ROUNDS and len(self.texts) > 1:
+                running = sorted(running, key=self._promise, reverse=True)
+                varied = self._varied(running[:_PARENTS], by_summary, rng)
+                self._rehearse(varied, users[:end])
+                running = sorted([*running, *varied], key=self._promise, reverse=True)[:_PROMISING]
+            else:
+                running = sorted(running, key=self.reward, reverse=True)[:_REWARDED]
+        running = sorted(running, key=self.reward, reverse=True)[:_BEST]
+        return tuple(each for each in running if np.isfinite(self.reward(each)))
+
+    def _varied(
+        self,
+        parents: Sequence[DemonstrationSet],
+        by_summary: Mapping[str, Sequence[User]],
+        rng: np.random.Generator,
+    ) -> list[DemonstrationSet]:
+        """New sets of the parents' that fit a context."""
+        varied = [
+            vary(parent, by_summary, self._lean(parent), rng)
+            for parent in parents
+            for _ in range(_CHILDREN)
+        ]
+        return [
+            each
+            for each in dict.fromkeys(varied)
+            if each not in self.takes and fits(each, VIEW, self.task.door)
+        ]
 
     def reward(self, examples: DemonstrationSet) -> float:
         """Mean expected reward so far; minus infinity for a set that was never rehearsed."""
         return _mean([take.reward for take in self.takes.get(examples, ())])
-
-    def _ranked(self, sets: Sequence[DemonstrationSet]) -> list[DemonstrationSet]:
-        return sorted(sets, key=self._promise, reverse=True)
 
     def _promise(self, examples: DemonstrationSet) -> float:
         """Mean fit as it is plus what it would be without a lean."""

@@ -26,15 +26,12 @@ from popi_prompt.schema import User
 _SCREENING_USERS = (6, 12)
 _SCREENED = 7
 _SHORTLIST = 4
-_TRAINING_USERS = 36
+_TRAINING_USERS = 72
 _PROBING_USERS = 4
 _PROBED = 2
 _CONDITIONINGS = 2
 _DRAWN = 10
-_FITTEST = 5
-_SETS = 3
-_REHEARSING_USERS = 16
-_BLOCK = 4
+_REHEARSING_USERS = 36
 _PROPOSALS = 2
 
 
@@ -113,10 +110,7 @@ def _demonstrations(
     )
     drawn = draw_sets(shown, count=_DRAWN, rng=rng)
     fitting = [each for each in drawn if fits(each, VIEW, task.door)]
-    rehearsal = Rehearsal(task, table, texts)
-    few, more = rehearsing[:_BLOCK], rehearsing[_BLOCK:]
-    grown = rehearsal.grow(fitting, few, shown, rng)[:_FITTEST]
-    return rehearsal.best(grown, more, count=_SETS, block=_BLOCK)
+    return Rehearsal(task, table, texts).best(fitting, rehearsing, shown, rng)
 
 
 def _in_turn(by_summary: Mapping[str, Sequence[User]]) -> list[User]:
