@@ -172,7 +172,14 @@ class StubServer:
         return answer
 
     async def _unknown(self, request: web.Request) -> web.Response:
-        self._note(request, await request.json(), "unknown", {})
+        """Faults are those of chats that break at once."""
+        raw = await request.read()
+        self._sent[raw] += 1
+        fault = self._faults.of(raw, self._sent[raw])
+        if fault in ("rate_limited", "broken"):
+            self._note(request, json.loads(raw), fault, {})
+            return self._respond({}, fault)
+        self._note(request, json.loads(raw), "unknown", {})
         return web.json_response({"error": {"message": "no such address"}}, status=404)
 
     def _note(
