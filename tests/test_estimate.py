@@ -201,10 +201,10 @@ def test_a_cache_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
 def test_the_reader_reads_what_was_put_and_keeps_nothing(tmp_path: Path) -> None:
     path = tmp_path / "answers.sqlite"
     cache = AnswerCache(path)
-    cache.put("key", {"text": "yes"}, user_id="u1")
+    cache.put("key", {"text": "yes"}, users=("u1",))
     cache.close()
     reader = CacheReader(path)
-    reader.put("other", {"text": "no"}, user_id=None)
+    reader.put("other", {"text": "no"}, users=())
     assert reader.get("key") == {"text": "yes"}
     assert reader.get("other") is None
     reader.close()

@@ -151,12 +151,10 @@ def test_no_library_below_sends_an_attempt_of_its_own(
     with StubServer(faults=Faults(**shares)) as server:
         sender = transport.Transport(Route(NAME, api_base=server.api_base))
         payer = Account(Meter(), "generator")
-        for send in (
-            lambda: sender.chat([{"role": "user", "content": "What is rain?"}], 8),
-            lambda: sender.complete(["Rain is"], 1),
-        ):
-            with pytest.raises(ModelError), paying(payer):
-                send()
+        with pytest.raises(ModelError), paying(payer):
+            sender.chat([{"role": "user", "content": "What is rain?"}], 8)
+        with pytest.raises(ModelError), paying(payer):
+            sender.complete(["Rain is"], 1)
     assert [entry.path for entry in server.log] == [
         *["/v1/chat/completions"] * 2,
         *["/v1/completions"] * 2,

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,8 +92,8 @@ class AnswerCache:
             mine = weakref.WeakMethod(self._after_fork)
             os.register_at_fork(after_in_child=lambda: (method := mine()) and method())
 
-    def get(self, key: str, *, user_id: str | None = None) -> Any | None:
-        """The value of `key`, or None. With `user_id`, the value is that user's too from now on."""
+    def get(self, key: str, *, users: Collection[str] = ()) -> Any | None:
+        """The value of `key`, or None. It is about these users too from now on."""
         encoded = self._found(key)
         try:
             value = (
@@ -108,11 +108,11 @@ class AnswerCache:
             else:
                 self._hits += 1
                 if not self._closing.is_set():
-                    self._note(key, user_id)
+                    self._note(key, users)
         return value
 
-    def put(self, key: str, value: JSON, *, user_id: str | None) -> None:
-        """Keep a value for `key`, as JSON has it: tuples come back as lists.
+    def put(self, key: str, value: JSON, *, users: Collection[str] = ()) -> None:
+        """Keep a value for `key` that is about `users`, as JSON has it: tuples come back as lists.
 
         Raises `TypeError` for what is not JSON. Not kept are values in which a secret of the
         environment stands, and those larger than an eighth of the cache; after `close`, none is.
@@ -127,7 +127,7 @@ class AnswerCache:
         with self._lock:
             if not self._closing.is_set():
                 self._fresh.put(key, encoded)
-                self._note(key, user_id)
+                self._note(key, users)
 
     def stats(self) -> CacheStats:
         """Counts and sizes, after a commit. Raises `CacheError` where the file cannot be read."""
@@ -144,7 +144,7 @@ class AnswerCache:
         return self._forget(None)
 
     def forget_user(self, user_id: str) -> int:
-        """Remove every answer that was put for a user, or got for them; how many.
+        """Remove every answer that was put or got for a user, with others or alone; how many.
 
         Their bytes are gone from the file and its write-ahead log. Raises `CacheError` where that
         cannot be done. Another process that still works on this user may add answers afterwards.
@@ -190,11 +190,10 @@ class AnswerCache:
             except CacheError as error:
                 self._tell("disk", f"cannot be opened ({error}); answers stay in memory")
 
-    def _note(self, key: str, user_id: str | None) -> None:
-        """Under the lock: the key was used, for this user; a commit is due."""
+    def _note(self, key: str, users: Collection[str]) -> None:
+        """Under the lock: the key was used, for these users; a commit is due."""
         self._fresh.used[key] = time.time_ns()
-        if user_id is not None:
-            self._fresh.owners.add((user_id, key))
+        self._fresh.owners.update((user, key) for user in users)
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._save_often, name="popi-prompt cache", daemon=True

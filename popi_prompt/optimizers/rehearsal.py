@@ -13,6 +13,7 @@ from popi_prompt.errors import ModelError
 from popi_prompt.evaluation import in_parallel
 from popi_prompt.events import Advanced, PhaseStarted
 from popi_prompt.inference import summarizer
+from popi_prompt.models.attribution import attributed
 from popi_prompt.optimizers.demonstrations import DemonstrationSet
 from popi_prompt.optimizers.optimizer import Task
 from popi_prompt.optimizers.statements import RewardTable
@@ -68,12 +69,14 @@ class Rehearsal:
     def _weighted(self, users: Sequence[User], examples: DemonstrationSet) -> list[float]:
         """Expected rewards by the inference model's distribution over the texts."""
         shown = [(demo.signals, demo.summary) for demo in examples.rendered(_VIEW)]
+        quoted = [user.user_id for user, _ in examples.examples]
         rewards: list[float] = []
         for user in users:
             signals = render_signals(user.signals, _VIEW)
             messages = inference_messages(UNTUNED_INSTRUCTION, shown, signals)
             try:
-                logs = np.array(self.task.door.logprobs("inference", messages, self.texts))
+                with attributed(user_id=user.user_id, quoted=quoted):
+                    logs = np.array(self.task.door.logprobs("inference", messages, self.texts))
             except ModelError:
                 continue
             finally:
