@@ -125,12 +125,12 @@ class Books:
 
 def _paid(question: Question, ask: Callable[[], _T], account: Account) -> _T:
     """Ask. A hosted model pays for each of its requests, for others it is done here."""
-    if getattr(question.model, "pays_by_request", False):
+    request, model = question.request, question.model
+    if getattr(model, "pays_by_request", False):
         with paying(account):
             return ask()
-    request, model = question.request, question.model
     tokens_in, tokens_out = request.most_tokens(model) if account.needs_estimates else (0, 0)
-    with account.request(Spent(1, tokens_in, tokens_out)) as ticket:
+    with account.request(Spent(1, tokens_in, tokens_out)) as ticket, paying(account):
         ticket.bill(0, 0, 0.0)
         answer = ask()
         ticket.bill(*request.tokens(model, answer), 0.0)
