@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,8 +11,8 @@ from typing import Any, cast
 
 from popi_prompt.events import Observer, ignore
 from popi_prompt.models.books import Books
-from popi_prompt.models.cache import default_path
 from popi_prompt.models.cache_reader import CacheReader
+from popi_prompt.models.cache_stats import default_path
 from popi_prompt.models.call import Call
 from popi_prompt.models.door import Door, Open, open_route
 from popi_prompt.models.dry_local import DryLocal
@@ -189,9 +190,10 @@ def _about_hosted(routes: Iterable[Route], pace: _Pace) -> Iterator[str]:
     models = dict.fromkeys(route.model for route in routes if not route.embedded)
     for model in models:
         speed = pace.of(model)
+        writes = f" and writes {speed.tokens_out:.3g} tokens a second"
         yield (
-            f"{model} takes {speed.latency:.2g} s and writes {speed.tokens_out:.3g} tokens a "
-            f"second ({pace.source(model)})"
+            f"{model} takes {speed.latency:.2g} s{writes if speed.tokens_out < math.inf else ''} "
+            f"({pace.source(model)})"
         )
     if models:
         yield (

@@ -11,7 +11,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,43 +19,16 @@ from popi_prompt.models.cache_batch import Batch
 from popi_prompt.models.cache_file import CacheFile
 from popi_prompt.models.cache_key import JSON, encoded_json
 from popi_prompt.models.cache_key import cache_key as cache_key
+from popi_prompt.models.cache_stats import DEFAULT_BYTES, CacheStats
+from popi_prompt.models.cache_stats import default_path as default_path
 from popi_prompt.models.redaction import holds_secret
 
-DEFAULT_BYTES = 1 << 30
 _SMALLEST = 1 << 18
 _LARGEST_SHARE = 8
 _COMMIT_SECONDS = 0.1
 _RETRY_SECONDS = 2.0
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
-
-
-def default_path() -> Path:
-    """`$XDG_CACHE_HOME/popi-prompt/answers.sqlite`, under `~/.cache` where that is not set."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    folder = Path(home) if os.path.isabs(home) else Path.home() / ".cache"
-    return folder / "popi-prompt" / "answers.sqlite"
-
-
-@dataclass(frozen=True, slots=True)
-class CacheStats:
-    """The cache now. `hits` and `misses` are of this process; times are epoch seconds.
-
-    `bytes` is the file with its write-ahead log; `limit` bounds the file.
-    """
-
-    path: Path
-    entries: int
-    bytes: int
-    limit: int
-    hits: int
-    misses: int
-    oldest: float | None
-    newest: float | None
-
-    def as_record(self) -> dict[str, Any]:
-        """As JSON."""
-        return {name: getattr(self, name) for name in self.__slots__} | {"path": str(self.path)}
 
 
 class AnswerCache:

@@ -54,7 +54,9 @@ class DryLocal(DryModel):
             start = slots.start(slot, prompt, len(prompt) - 1)
             slots.hold(slot, prompt)
             slots.free.append(slot)
-            self._spend(len(prompt) - start.token, 0, answer.tokens_out + (answer.finish == "stop"))
+            # The first token comes with the prompt, the end of an answer takes a step.
+            steps = answer.tokens_out - (answer.finish == "length")
+            self._spend(len(prompt) - start.token, 0, steps)
         return answer
 
     def logprobs(self, messages: Messages, responses: Sequence[str]) -> tuple[float, ...]:

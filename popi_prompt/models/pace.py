@@ -75,6 +75,6 @@ def _score(engine: LlamaEngine, prompt: list[int], reply: list[int]) -> int:
 
 
 def _write(engine: LlamaEngine, prompt: list[int], count: int) -> int:
-    """The end of an answer takes a step like every other token."""
+    """Steps: the first token comes with the prompt, the end of an answer takes one."""
     done = engine.generate(prompt, Sampling(max_tokens=count, temperature=1.0))
-    return len(done.tokens) + done.complete
+    return max(1, len(done.tokens) - 1 + done.complete)
