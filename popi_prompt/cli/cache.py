@@ -121,7 +121,8 @@ def _open(path: Path) -> AnswerCache:
     from popi_prompt.models.cache import AnswerCache
 
     def refuse(problem: str) -> None:
-        raise CacheError(problem)
+        # What a run would do about it does not matter here.
+        raise CacheError(problem.partition("; ")[0])
 
     return AnswerCache(path, notify=refuse)
 
