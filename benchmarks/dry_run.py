@@ -153,7 +153,7 @@ def on_stub(users: Sequence[User], settings: Settings, latency: float, copies: f
         StubServer(latency=latency, reply=partial(reply, copies)) as stub,
     ):
         trace = Path(folder) / "run.trace.jsonl"
-        roles = {role: RoleConfig(None, {"api_base": stub.api_base}) for role in ROLES}
+        roles = {str(role): RoleConfig(None, {"api_base": stub.api_base}) for role in ROLES}
         hosted = replace(
             settings,
             generator=MODEL,
