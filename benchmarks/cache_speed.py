@@ -33,11 +33,11 @@ def main() -> None:
         cache = AnswerCache(Path(folder) / "answers.sqlite")
         report("cache_key", options.answers, lambda n: cache_key({**request, "seed": n}))
         started = time.perf_counter()
-        report("put", options.answers, lambda n: cache.put(keys[n], value, user_id=f"u{n % 50}"))
+        report("put", options.answers, lambda n: cache.put(keys[n], value, users=(f"u{n % 50}",)))
         cache.stats()
         committed = (time.perf_counter() - started) / options.answers
         print(f"put with its share of the commits: {committed * 1e6:.0f} us")
-        report("get, on disk", options.answers, lambda n: cache.get(keys[n], user_id="u1"))
+        report("get, on disk", options.answers, lambda n: cache.get(keys[n], users=("u1",)))
         report("get, a miss", options.answers, lambda n: cache.get(f"none {n}"))
         started = time.perf_counter()
         removed = cache.forget_user("u2")

@@ -1,10 +1,11 @@
 """An estimate beside what the run then uses: calls, tokens and seconds by role.
 
     python benchmarks/dry_run.py --trials 8
-    python benchmarks/dry_run.py --trials 4 --max-users 24 --seed 1
+    python benchmarks/dry_run.py --embedded --trials 4 --max-users 16
 
 The run goes through LiteLLM to a stub that writes summaries, has a taste and bills by LiteLLM's
-tokenizer. Its answers come from other rules than those of the estimate.
+tokenizer, or to the embedded model. The stub's answers come from other rules than those of the
+estimate. Figures are kept in benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ from __future__ import annotations
 import argparse
 import hashlib
 import itertools
+import json
 import math
 import os
 import random
 import sys
+import tempfile
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,14 +30,15 @@ from popi_prompt.dataset import load_users
 from popi_prompt.estimate import Estimate, RoleEstimate, estimate
 from popi_prompt.models.access import Access
 from popi_prompt.models.config import RoleConfig
-from popi_prompt.models.dry_model import Speed
 from popi_prompt.models.litellm_errors import import_litellm
 from popi_prompt.models.meter import Spent
 from popi_prompt.models.roles import ROLES
+from popi_prompt.schema import User
 from popi_prompt.stub_server import StubServer
 from popi_prompt.workflow import Settings, optimize
 
 DATA = Path(__file__).parent.parent / "datasets" / "tastes.jsonl"
+RESULTS = Path(__file__).parent / "results"
 MODEL = "openai/gpt-4o-mini"
 LEARNED = ("technical", "expert", "PhD", "formal", "academic", "specialist", "doctoral")
 SIMPLE = ("simple", "child", "friendly", "everyday", "casual", "playful", "easy")
@@ -108,8 +114,60 @@ def length(text: str) -> float:
     return sum(map(len, text.split())) / max(1, len(text.split()))
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """An estimate, and the run that followed it."""
+
+    expected: Estimate
+    spent: Mapping[str, Spent]
+    seconds: float
+    took: float
+
+    def figures(self) -> Iterator[tuple[str, str, float, float]]:
+        """Role, name, estimate and run."""
+        for role, used in self.spent.items():
+            found = self.expected.roles.get(role, RoleEstimate(0, 0, 0, 0.0, 0.0))
+            for name in ("calls", "tokens_in", "tokens_out"):
+                yield role, name, getattr(found, name), getattr(used, name)
+        for name in ("calls", "tokens_in", "tokens_out"):
+            used_by_all = sum(getattr(used, name) for used in self.spent.values())
+            yield "all", name, getattr(self.expected.total, name), used_by_all
+        yield "all", "seconds", self.expected.total.seconds, self.seconds
+
+
+def compared(users: Sequence[User], settings: Settings) -> Compared:
+    """Estimate, then run."""
+    started = time.perf_counter()
+    expected = estimate(users, settings)
+    took = time.perf_counter() - started
+    started = time.perf_counter()
+    spent = optimize(users, settings).spent
+    return Compared(expected, spent, time.perf_counter() - started, took)
+
+
+def on_stub(users: Sequence[User], settings: Settings, latency: float, copies: float) -> Compared:
+    """The latency is taken from the trace of an earlier run, on other draws."""
+    os.environ["OPENAI_API_KEY"] = "none"
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        StubServer(latency=latency, reply=partial(reply, copies)) as stub,
+    ):
+        trace = Path(folder) / "run.trace.jsonl"
+        roles = {str(role): RoleConfig(None, {"api_base": stub.api_base}) for role in ROLES}
+        hosted = replace(
+            settings,
+            generator=MODEL,
+            inference_model=MODEL,
+            scorer="choice",
+            access=Access(roles, trace=trace),
+        )
+        optimize(users, replace(hosted, seed=settings.seed + 1))
+        return compared(users, hosted)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--embedded", action="store_true", help="On local/smollm2-135m.")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--max-users", type=int)
@@ -117,48 +175,33 @@ def main() -> int:
     parser.add_argument("--copies", type=float, default=0.5, help="Share of repeated summaries.")
     parser.add_argument("--latency", type=float, default=0.05)
     arguments = parser.parse_args()
-    os.environ["OPENAI_API_KEY"] = "none"
     users = load_users(arguments.data, need_pairs=True)
-    with StubServer(latency=arguments.latency, reply=partial(reply, arguments.copies)) as stub:
-        access = Access({role: RoleConfig(None, {"api_base": stub.api_base}) for role in ROLES})
-        settings = Settings(
-            generator=MODEL,
-            inference_model=MODEL,
-            scorer="choice",
-            trials=arguments.trials,
-            max_users=arguments.max_users,
-            seed=arguments.seed,
-            access=access,
-        )
-        started = time.perf_counter()
-        expected = estimate(users, settings, speed=Speed(arguments.latency, math.inf))
-        took = time.perf_counter() - started
-        sent = len(stub.log)
-        started = time.perf_counter()
-        spent = optimize(users, settings).spent
-        seconds = time.perf_counter() - started
-    print(f"the estimate took {took:.1f} s and sent {sent} requests")
-    return show(expected, dict(spent), seconds) or sent
+    settings = Settings(trials=arguments.trials, max_users=arguments.max_users, seed=arguments.seed)
+    if arguments.embedded:
+        found = compared(users, settings)
+    else:
+        found = on_stub(users, settings, arguments.latency, arguments.copies)
+    return show(found, "embedded" if arguments.embedded else "stub", arguments)
 
 
-def show(expected: Estimate, spent: dict[str, Spent], seconds: float) -> int:
-    """Both, and estimate / run; how many figures are off by more than a fifth."""
-    off = 0
+def show(found: Compared, case: str, arguments: argparse.Namespace) -> int:
+    """Print and keep estimate, run and estimate / run; how many are off by more than a fifth."""
+    print(f"the estimate took {found.took:.1f} s; it says: {'; '.join(found.expected.assumptions)}")
     print(f"{'role':<10} {'':<11} {'estimate':>10} {'run':>10} {'ratio':>6}")
-    for role, used in spent.items():
-        found = expected.roles.get(role, RoleEstimate(0, 0, 0, 0.0, 0.0))
-        for name in ("calls", "tokens_in", "tokens_out", "usd"):
-            off += line(role, name, getattr(found, name), getattr(used, name))
-    line("all", "seconds", expected.total.seconds, seconds)
+    off, kept = 0, []
+    for role, name, expected, used in found.figures():
+        ratio = expected / used if used else math.nan
+        print(f"{role:<10} {name:<11} {expected:>10.5g} {used:>10.5g} {ratio:>6.2f}")
+        off += used > 0 and not 0.8 <= ratio <= 1.2
+        row = {"role": role, "what": name, "estimate": round(expected, 1), "run": round(used, 1)}
+        kept.append({**row, "ratio": round(ratio, 3) if used else None})
     print(f"{off} figures are off by more than 20%")
+    told = {name: getattr(arguments, name) for name in ("max_users", "trials", "seed")}
+    record = {"case": case, **told, "estimate_took": round(found.took, 1), "figures": kept}
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"dry_run_{case}.json"
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return off
-
-
-def line(role: str, name: str, found: float, used: float) -> bool:
-    """One figure; whether it is off."""
-    ratio = found / used if used else math.nan
-    print(f"{role:<10} {name:<11} {found:>10.5g} {used:>10.5g} {ratio:>6.2f}")
-    return not 0.8 <= ratio <= 1.2
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from popi_prompt.prompts import (
     UNTUNED_CONDITIONING,
@@ -14,10 +14,14 @@ from popi_prompt.prompts import (
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """An example for the inference model: rendered signals and the summary they should lead to."""
+    """An example for the inference model: rendered signals and the summary they should lead to.
+
+    `user_id` is whose signals they are, while that is known: no program holds it.
+    """
 
     signals: str
     summary: str
+    user_id: str | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import os
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from popi_prompt.events import Observer, ignore
 from popi_prompt.models.books import Books
-from popi_prompt.models.cache import default_path
 from popi_prompt.models.cache_reader import CacheReader
+from popi_prompt.models.cache_stats import default_path
 from popi_prompt.models.call import Call
 from popi_prompt.models.door import Door, Open, open_route
-from popi_prompt.models.dry_model import Speed, dry
+from popi_prompt.models.dry_local import DryLocal
+from popi_prompt.models.dry_model import DryHosted, DryModel, Speed
+from popi_prompt.models.litellm_model import LiteLLMModel
+from popi_prompt.models.local import LocalModel
 from popi_prompt.models.meter import Caps, Meter, Spent
 from popi_prompt.models.model import Model
+from popi_prompt.models.past import past_speeds
+from popi_prompt.models.roles import Role
 from popi_prompt.models.route import Route
 from popi_prompt.models.stopwatch import stopwatch
 from popi_prompt.schema import User
@@ -84,25 +89,33 @@ def estimate(
     """What `optimize(users, settings)` will take. Nothing is sent, and nothing written.
 
     The run's own steps decide what is asked; answers are imagined, or read from the cache where the
-    run may use it. Raises what `optimize` raises for data and models.
+    run may use it. An embedded model is asked for a few, and measured, in this process. `speed` is
+    that of every hosted model; without it, it is as in the trace that the run would add to, else
+    assumed. Raises what `optimize` raises for data and models.
     """
-    speed = speed if speed is not None else Speed()
+    pace = _Pace(speed, past_speeds(settings.access.trace))
     ledger = _Ledger()
     path = default_path()
     cache = CacheReader(path) if settings.access.cache and path.exists() else None
     books = Books(Meter(), cache=cache, trace=ledger)
     routes = settings.access.routes(settings.names())
-    open_dry = partial(_open_dry, open_model, speed)
+    open_dry = partial(_open_dry, open_model, pace)
     with Door(routes, open_model=open_dry, books=books) as door, stopwatch() as watch:
         scorer = optimize(users, settings, observer=observer, door=door).report.scorer
         spent = door.spent()
-    seconds = _seconds(routes, spent, watch.seconds, speed)
+        dry = {role: door.model(cast(Role, role)) for role in spent}
+    seconds = _seconds(routes, spent, watch.seconds, pace) | _embedded_seconds(dry)
     roles = {
         role: _role(spent.get(role, Spent()), seconds.get(role, 0.0), ledger.cached[role])
         for role in routes
         if role in spent or ledger.cached[role]
     }
-    return Estimate(roles, tuple(_assumptions([routes[role] for role in roles], scorer, speed)))
+    assumptions = (
+        f"the scorer is {scorer}; answers are imagined, as long as usual; no request is retried",
+        *_about_hosted([routes[role] for role in roles], pace),
+        *_about_embedded(dry.values()),
+    )
+    return Estimate(roles, assumptions)
 
 
 class _Ledger:
@@ -119,8 +132,27 @@ class _Ledger:
         """Nothing is open."""
 
 
-def _open_dry(open_model: Open, speed: Speed, route: Route) -> Model:
-    return dry(open_model(route), speed)
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """Speeds of hosted models: as given, else as measured in an earlier run, else assumed."""
+
+    given: Speed | None
+    past: Mapping[str, Speed]
+
+    def of(self, model: str) -> Speed:
+        return self.given or self.past.get(model) or Speed()
+
+    def source(self, model: str) -> str:
+        if self.given is not None:
+            return "as given"
+        return "as in the trace of earlier calls" if model in self.past else "assumed"
+
+
+def _open_dry(open_model: Open, pace: _Pace, route: Route) -> Model:
+    real = open_model(route)
+    if isinstance(real, LiteLLMModel):
+        return DryHosted(real, pace.of(route.model))
+    return DryLocal(real) if isinstance(real, LocalModel) else DryModel(real)
 
 
 def _role(spent: Spent, seconds: float, cached: int) -> RoleEstimate:
@@ -128,20 +160,18 @@ def _role(spent: Spent, seconds: float, cached: int) -> RoleEstimate:
 
 
 def _seconds(
-    routes: Mapping[str, Route], spent: Mapping[str, Spent], hosted: float, speed: Speed
+    routes: Mapping[str, Route], spent: Mapping[str, Spent], hosted: float, pace: _Pace
 ) -> dict[str, float]:
     """By role. What `hosted` models take, side by side, is shared by what each of them does."""
     work = {
-        role: speed.seconds(each.calls, each.tokens_out)
+        role: pace.of(routes[role].model).seconds(each.calls, each.tokens_out)
         for role, each in spent.items()
         if not routes[role].embedded
     }
     at_once = sum(work.values()) / hosted if hosted else 1.0
     return {
-        role: max(work[role] / at_once, _least_seconds(routes[role], each))
-        if role in work
-        else each.tokens / (speed.embedded * _cores())
-        for role, each in spent.items()
+        role: max(each / at_once, _least_seconds(routes[role], spent[role]))
+        for role, each in work.items()
     }
 
 
@@ -152,20 +182,32 @@ def _least_seconds(route: Route, spent: Spent) -> float:
     return max(requests, tokens)
 
 
-def _assumptions(routes: Sequence[Route], scorer: str, speed: Speed) -> Iterator[str]:
-    yield f"the scorer is {scorer}; answers are imagined, as long as usual; no request is retried"
-    if not all(route.embedded for route in routes):
+def _embedded_seconds(dry: Mapping[str, Model]) -> dict[str, float]:
+    return {role: each.seconds[role] for role, each in dry.items() if isinstance(each, DryLocal)}
+
+
+def _about_hosted(routes: Iterable[Route], pace: _Pace) -> Iterator[str]:
+    models = dict.fromkeys(route.model for route in routes if not route.embedded)
+    for model in models:
+        speed = pace.of(model)
+        writes = f" and writes {speed.tokens_out:.3g} tokens a second"
         yield (
-            f"a hosted model takes {speed.latency:g} s and writes {speed.tokens_out:g} tokens a "
-            "second; half of its summaries repeat one that it is shown; which log-probabilities "
-            "it gives is known from an earlier probe, else taken from its name and settings"
+            f"{model} takes {speed.latency:.2g} s{writes if speed.tokens_out < math.inf else ''} "
+            f"({pace.source(model)})"
         )
-    if any(route.embedded for route in routes):
+    if models:
         yield (
-            f"the embedded engine reads and writes {speed.embedded:g} tokens a second and core "
-            f"({_cores()} cores), prompts it remembers included: mostly it is faster"
+            "half of a hosted model's summaries repeat one that it is shown; which log-"
+            "probabilities it gives is known from an earlier probe, else taken from its name and "
+            "settings"
         )
 
 
-def _cores() -> int:
-    return os.cpu_count() or 1
+def _about_embedded(dry: Iterable[Model]) -> Iterator[str]:
+    for each in dict.fromkeys(each for each in dry if isinstance(each, DryLocal)):
+        pace = each.pace
+        yield (
+            f"{each.name} reads {1 / pace.read:.0f}, scores {1 / pace.scored:.0f} and writes "
+            f"{1 / pace.written:.0f} tokens a second (measured just now); prompts it remembers are "
+            "not read again, and its first answers were written for real"
+        )

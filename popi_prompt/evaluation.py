@@ -114,8 +114,11 @@ def in_parallel(work: Callable[[T], R], items: Iterable[T], workers: int) -> tup
     An error cancels what has not started and waits for the rest; an interrupt waits for nothing.
     """
 
+    items = list(items)
+    workers = max(1, min(workers, len(items)))
+
     def timed(item: T) -> tuple[R, float]:
-        with stopwatch() as watch:
+        with stopwatch(workers) as watch:
             return work(item), watch.seconds
 
     pool = ThreadPoolExecutor(workers)

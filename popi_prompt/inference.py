@@ -115,10 +115,11 @@ def summarizer(candidate: Candidate, door: Door) -> Callable[[User], str]:
     It raises `ModelError` that names the user. A user's pairs are not looked at.
     """
     module = compile_module(candidate)
+    quoted = [demo.user_id for demo in candidate.demonstrations]
     lm = door_lm(door, "inference", SUMMARY_SAMPLING)
 
     def summarize(user: User) -> str:
-        with attributed(user_id=user.user_id):
+        with attributed(user_id=user.user_id, quoted=quoted):
             return infer_summary(module, lm, user.signals)
 
     return summarize

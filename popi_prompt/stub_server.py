@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
@@ -105,12 +105,7 @@ class StubServer:
         self._runner = self._on_loop(self._start())
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._on_loop(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -172,7 +167,14 @@ class StubServer:
         return answer
 
     async def _unknown(self, request: web.Request) -> web.Response:
-        self._note(request, await request.json(), "unknown", {})
+        """Faults are those of chats that break at once."""
+        raw = await request.read()
+        self._sent[raw] += 1
+        fault = self._faults.of(raw, self._sent[raw])
+        if fault in ("rate_limited", "broken"):
+            self._note(request, json.loads(raw), fault, {})
+            return self._respond({}, fault)
+        self._note(request, json.loads(raw), "unknown", {})
         return web.json_response({"error": {"message": "no such address"}}, status=404)
 
     def _note(

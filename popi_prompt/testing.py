@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from popi_prompt.errors import ModelError
-from popi_prompt.models.books import Books
+from popi_prompt.models.books import Books, Calls
 from popi_prompt.models.door import Door
 from popi_prompt.models.meter import Caps, Meter
 from popi_prompt.models.model import Answer, Sampling
@@ -84,7 +84,9 @@ class FakeChatModel:
 
 
 def fake_door(
-    models: Mapping[str, FakeModel | FakeChatModel] | None = None, caps: Caps | None = None
+    models: Mapping[str, FakeModel | FakeChatModel] | None = None,
+    caps: Caps | None = None,
+    trace: Calls | None = None,
 ) -> Door:
     """A door whose roles are fakes; roles that are not named share one. Nothing is kept on disk."""
     shared = FakeModel()
@@ -92,7 +94,7 @@ def fake_door(
         f"fake/{role}": (models or {}).get(role, shared) for role in ROLES
     }
     names: dict[str, str] = {role: f"fake/{role}" for role in ROLES}
-    books = Books(Meter(caps or Caps()))
+    books = Books(Meter(caps or Caps()), trace=trace)
     return Door(names, open_model=lambda route: named[route.model], books=books)
 
 

@@ -117,7 +117,7 @@ def test_what_is_not_json_is_refused(value: Any, cache: AnswerCache) -> None:
     with pytest.raises(TypeError):
         cache_key({"x": value})
     with pytest.raises(TypeError):
-        cache.put("k", value, user_id=None)
+        cache.put("k", value, users=())
 
 
 # put and get
@@ -128,7 +128,7 @@ def test_what_is_not_json_is_refused(value: Any, cache: AnswerCache) -> None:
 def test_what_is_put_is_got(value: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("cache") / "answers.sqlite"
     first = AnswerCache(path)
-    first.put("k", value, user_id="u")
+    first.put("k", value, users=("u",))
     assert identity(first.get("k")) == identity(value)
     first.close()
     second = AnswerCache(path)
@@ -138,7 +138,7 @@ def test_what_is_put_is_got(value: Any, tmp_path_factory: pytest.TempPathFactory
 
 def test_a_miss_is_none_and_hits_and_misses_are_counted(cache: AnswerCache) -> None:
     assert cache.get("k") is None
-    cache.put("k", {"text": "Water."}, user_id="u")
+    cache.put("k", {"text": "Water."}, users=("u",))
     assert cache.get("k") == {"text": "Water."}
     stats = cache.stats()
     assert (stats.entries, stats.hits, stats.misses) == (1, 1, 1)
@@ -154,7 +154,7 @@ def test_a_miss_is_none_and_hits_and_misses_are_counted(cache: AnswerCache) -> N
 def test_the_later_value_stays(path: Path) -> None:
     for text in ("first", "second"):
         cache = AnswerCache(path)
-        cache.put("k", text, user_id=None)
+        cache.put("k", text, users=())
         cache.close()
     cache = AnswerCache(path)
     assert cache.get("k") == "second"
@@ -167,7 +167,7 @@ def test_only_the_owner_may_read_the_files(path: Path) -> None:
     path.touch(0o666)
     path.chmod(0o666)
     cache = AnswerCache(path)
-    cache.put("k", "x", user_id=None)
+    cache.put("k", "x", users=())
     cache.stats()
     files = sorted(path.parent.iterdir())
     assert len(files) == 3
@@ -178,10 +178,10 @@ def test_only_the_owner_may_read_the_files(path: Path) -> None:
 
 def test_after_close_nothing_is_kept_and_nothing_raises(path: Path) -> None:
     cache = AnswerCache(path)
-    cache.put("a", 1, user_id=None)
+    cache.put("a", 1, users=())
     cache.close()
     cache.close()
-    cache.put("b", 2, user_id=None)
+    cache.put("b", 2, users=())
     assert cache.get("a") is None
     with pytest.raises(CacheError, match="not open"):
         cache.stats()
@@ -210,7 +210,7 @@ def test_threads_share_a_cache(cache: AnswerCache) -> None:
             number = draw.randrange(200)
             found = cache.get(f"k{number}")
             wrong += found not in (None, [number] * 50)
-            cache.put(f"k{number}", [number] * 50, user_id=f"u{number % 7}")
+            cache.put(f"k{number}", [number] * 50, users=(f"u{number % 7}",))
             wrong += cache.get(f"k{number}") != [number] * 50
         return wrong
 
@@ -226,7 +226,7 @@ def _work(path: Path, worker: int) -> None:
     told: list[str] = []
     cache = AnswerCache(path, notify=told.append)
     for number in range(150):
-        cache.put(f"{worker}-{number}", "x" * 2000 + f"{worker}-{number}", user_id=f"u{worker}")
+        cache.put(f"{worker}-{number}", "x" * 2000 + f"{worker}-{number}", users=(f"u{worker}",))
         other = f"{(worker + 1) % 4}-{number}"
         found = cache.get(other)
         assert found is None or found.endswith(other)
@@ -259,20 +259,20 @@ def test_processes_share_a_file(path: Path, method: str) -> None:
 
 def _child(cache: AnswerCache, number: int) -> None:
     assert cache.get("before") == "parent"
-    cache.put(f"child {number}", number, user_id=None)
+    cache.put(f"child {number}", number, users=())
     cache.close()
 
 
 def test_a_cache_may_be_carried_across_a_fork(path: Path, cache: AnswerCache) -> None:
     if "fork" not in multiprocessing.get_all_start_methods():
         pytest.skip("no fork here")
-    cache.put("before", "parent", user_id=None)
+    cache.put("before", "parent", users=())
     cache.stats()
     context = multiprocessing.get_context("fork")
     children = [context.Process(target=_child, args=(cache, number)) for number in range(4)]
     for each in children:
         each.start()
-        cache.put(f"meanwhile {each.name}", 1, user_id=None)
+        cache.put(f"meanwhile {each.name}", 1, users=())
     for each in children:
         each.join()
     assert [each.exitcode for each in children] == [0, 0, 0, 0]
@@ -293,7 +293,7 @@ from pathlib import Path
 from popi_prompt.models.cache import AnswerCache
 cache = AnswerCache(Path(sys.argv[1]))
 for number in range(100):
-    cache.put(f"k{number}", number, user_id=None)
+    cache.put(f"k{number}", number, users=())
 """
     done = run(code, path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -309,9 +309,9 @@ from pathlib import Path
 from popi_prompt.models.cache import AnswerCache
 cache = AnswerCache(Path(sys.argv[1]))
 for number in range(100):
-    cache.put(f"k{number}", number, user_id=None)
+    cache.put(f"k{number}", number, users=())
 time.sleep(5)
-cache.put("last", 1, user_id=None)
+cache.put("last", 1, users=())
 os.kill(os.getpid(), signal.SIGKILL)
 """
     assert run(code, path).returncode == -signal.SIGKILL
@@ -330,7 +330,7 @@ def test_the_file_never_grows_over_its_limit(path: Path, size: int) -> None:
     draw = random.Random(size)
     largest = 0
     for number in range(3 * limit // (size + 200)):
-        cache.put(f"k{number}", "x" * draw.randrange(size), user_id=f"u{number}")
+        cache.put(f"k{number}", "x" * draw.randrange(size), users=(f"u{number}",))
         if number % 20 == 0:
             cache.stats()
             largest = max(largest, path.stat().st_size)
@@ -345,10 +345,10 @@ def test_the_file_never_grows_over_its_limit(path: Path, size: int) -> None:
 
 def test_what_was_used_last_stays(path: Path) -> None:
     cache = AnswerCache(path, max_bytes=MEBI)
-    cache.put("often", "x", user_id=None)
-    cache.put("never", "x", user_id=None)
+    cache.put("often", "x", users=())
+    cache.put("never", "x", users=())
     for number in range(100):
-        cache.put(f"k{number}", "y" * 40_000, user_id=None)
+        cache.put(f"k{number}", "y" * 40_000, users=())
         assert cache.get("often") == "x"
         cache.stats()
     assert cache.get("never") is None
@@ -360,11 +360,11 @@ def test_what_was_used_last_stays(path: Path) -> None:
 def test_opening_with_a_smaller_limit_removes_nothing_by_itself(path: Path) -> None:
     cache = AnswerCache(path, max_bytes=8 * MEBI)
     for number in range(50):
-        cache.put(f"k{number}", "x" * 50_000, user_id=None)
+        cache.put(f"k{number}", "x" * 50_000, users=())
     cache.close()
     cache = AnswerCache(path, max_bytes=MEBI)
     assert cache.stats().entries == 50
-    cache.put("one more", 1, user_id=None)
+    cache.put("one more", 1, users=())
     assert cache.stats().entries < 25
     cache.close()
     assert path.stat().st_size <= MEBI
@@ -372,9 +372,9 @@ def test_opening_with_a_smaller_limit_removes_nothing_by_itself(path: Path) -> N
 
 def test_an_answer_too_large_is_not_kept_and_that_is_said_once(path: Path, told: list[str]) -> None:
     cache = AnswerCache(path, max_bytes=MEBI, notify=told.append)
-    cache.put("small", "x", user_id=None)
+    cache.put("small", "x", users=())
     for number in range(3):
-        cache.put(f"k{number}", "x" * MEBI, user_id=None)
+        cache.put(f"k{number}", "x" * MEBI, users=())
     assert cache.get("k0") is None
     assert cache.get("small") == "x"
     cache.close()
@@ -439,7 +439,7 @@ def test_no_byte_of_a_forgotten_user_stays(tmp_path: Path, seed: int) -> None:
         for _ in range(draw.randrange(1, 60)):
             user = draw.randrange(12)
             text = f"<text of {user:02d}>" * draw.choice([1, 3, 20, 90, 400, 1200])
-            cache.put(f"k{user}-{draw.randrange(60)}", text, user_id=f"name{user:02d}")
+            cache.put(f"k{user}-{draw.randrange(60)}", text, users=(f"name{user:02d}",))
         cache.stats()
     before = cache.stats().entries
     for user in (3, 7):
@@ -454,23 +454,23 @@ def test_no_byte_of_a_forgotten_user_stays(tmp_path: Path, seed: int) -> None:
 
 
 def test_forgetting_reaches_what_is_not_saved_yet(path: Path, cache: AnswerCache) -> None:
-    cache.put("k", "text of a person", user_id="u")
+    cache.put("k", "text of a person", users=("u",))
     assert cache.forget_user("u") == 1
     assert cache.get("k") is None
     assert b"text of a person" not in bytes_of(path)
 
 
 def test_an_answer_got_for_a_second_user_is_theirs_too(cache: AnswerCache) -> None:
-    cache.put("shared", 1, user_id="first")
-    cache.put("unasked", 2, user_id=None)
-    assert cache.get("shared", user_id="second") == 1
-    assert cache.get("unasked", user_id="second") == 2
+    cache.put("shared", 1, users=("first",))
+    cache.put("unasked", 2, users=())
+    assert cache.get("shared", users=("second",)) == 1
+    assert cache.get("unasked", users=("second",)) == 2
     assert cache.forget_user("second") == 2
     assert cache.stats().entries == 0
 
 
 def test_a_user_without_answers_is_nothing_to_forget(cache: AnswerCache) -> None:
-    cache.put("k", 1, user_id="u")
+    cache.put("k", 1, users=("u",))
     assert cache.forget_user("somebody else") == 0
     assert cache.get("k") == 1
 
@@ -480,7 +480,7 @@ def test_user_ids_are_not_in_the_file_and_hashes_differ_between_files(tmp_path: 
     for name in ("one", "two"):
         path = tmp_path / name / "answers.sqlite"
         cache = AnswerCache(path)
-        cache.put("k", 1, user_id="ada@example.org")
+        cache.put("k", 1, users=("ada@example.org",))
         cache.close()
         assert b"ada@example.org" not in bytes_of(path)
         db = sqlite3.connect(path)
@@ -491,14 +491,14 @@ def test_user_ids_are_not_in_the_file_and_hashes_differ_between_files(tmp_path: 
 
 def test_clear_removes_all_and_shrinks_the_file(path: Path, cache: AnswerCache) -> None:
     for number in range(200):
-        cache.put(f"k{number}", "some text " * 500, user_id=None)
+        cache.put(f"k{number}", "some text " * 500, users=())
     assert cache.stats().bytes > MEBI
     assert cache.clear() == 200
     stats = cache.stats()
     assert (stats.entries, stats.oldest, stats.newest) == (0, None, None)
     assert stats.bytes < 100_000
     assert b"some text" not in bytes_of(path)
-    cache.put("k", 1, user_id=None)
+    cache.put("k", 1, users=())
     assert cache.stats().entries == 1
 
 
@@ -507,7 +507,7 @@ def test_forgetting_says_so_where_another_reader_keeps_the_log(
 ) -> None:
     monkeypatch.setattr("popi_prompt.models.cache_schema.BUSY_SECONDS", 0.05)
     other = AnswerCache(path)
-    other.put("k", "x", user_id="u")
+    other.put("k", "x", users=("u",))
     other.stats()
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")
@@ -541,7 +541,7 @@ def newer(path: Path) -> None:
 
 def overwritten(path: Path) -> None:
     cache = AnswerCache(path)
-    cache.put("k", "x" * 10_000, user_id=None)
+    cache.put("k", "x" * 10_000, users=())
     cache.close()
     path.write_bytes(b"\x55" * 5000 + path.read_bytes()[5000:])
 
@@ -577,7 +577,7 @@ def test_a_file_that_is_not_a_cache_is_one_clear_error_and_stays_as_it_is(
 def test_damage_while_open_is_a_miss_and_said_once(
     path: Path, cache: AnswerCache, told: list[str]
 ) -> None:
-    cache.put("k", "x", user_id=None)
+    cache.put("k", "x", users=())
     cache.stats()
     db = sqlite3.connect(path)
     db.execute("UPDATE answers SET value = ?", (b'{"cut',))
@@ -586,7 +586,7 @@ def test_damage_while_open_is_a_miss_and_said_once(
     assert [cache.get("k"), cache.get("k")] == [None, None]
     assert len(told) == 1
     assert "damaged" in told[0]
-    cache.put("k", "again", user_id=None)
+    cache.put("k", "again", users=())
     assert cache.get("k") == "again"
 
 
@@ -605,7 +605,7 @@ def test_a_path_that_cannot_be_made_leaves_answers_in_memory(
 ) -> None:
     cache = AnswerCache(unopenable, notify=told.append)
     for number in range(10):
-        cache.put(f"k{number}", number, user_id=None)
+        cache.put(f"k{number}", number, users=())
     assert [cache.get(f"k{number}") for number in range(10)] == list(range(10))
     assert cache.get("none") is None
     with pytest.raises(CacheError, match="not open"):
@@ -618,7 +618,7 @@ def test_a_path_that_cannot_be_made_leaves_answers_in_memory(
 
 def test_what_could_not_be_saved_is_saved_once_it_can(unopenable: Path, told: list[str]) -> None:
     cache = AnswerCache(unopenable, notify=told.append)
-    cache.put("k", "paid for", user_id="u")
+    cache.put("k", "paid for", users=("u",))
     unopenable.parent.unlink()
     cache.close()
     assert len(told) == 1
@@ -633,7 +633,7 @@ def test_without_permission_answers_stay_in_memory(path: Path, told: list[str]) 
         pytest.skip("root may write everywhere")
     path.parent.mkdir(mode=0o500)
     cache = AnswerCache(path, notify=told.append)
-    cache.put("k", 1, user_id=None)
+    cache.put("k", 1, users=())
     assert cache.get("k") == 1
     assert len(told) == 1
     cache.close()
@@ -647,11 +647,11 @@ from pathlib import Path
 from popi_prompt.models.cache import AnswerCache
 told = []
 cache = AnswerCache(Path(sys.argv[1]), notify=told.append)
-cache.put("first", "saved", user_id=None)
+cache.put("first", "saved", users=())
 cache.stats()
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
 for number in range(100):
-    cache.put(f"k{number}", "x" * 20_000, user_id="u")
+    cache.put(f"k{number}", "x" * 20_000, users=("u",))
     if number % 25 == 0:
         cache.stats()
 got = sum(cache.get(f"k{number}") == "x" * 20_000 for number in range(100))
@@ -675,11 +675,11 @@ def test_a_file_locked_by_somebody_else_does_not_stop_reads(
 ) -> None:
     monkeypatch.setattr("popi_prompt.models.cache_schema.BUSY_SECONDS", 0.05)
     cache = AnswerCache(path, notify=told.append)
-    cache.put("k", 1, user_id=None)
+    cache.put("k", 1, users=())
     cache.stats()
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    cache.put("later", 2, user_id=None)
+    cache.put("later", 2, users=())
     assert cache.stats().entries == 1
     assert (cache.get("k"), cache.get("later")) == (1, 2)
     assert len(told) == 1
@@ -695,10 +695,10 @@ def test_what_is_put_while_a_commit_fails_is_kept(
 ) -> None:
     monkeypatch.setattr("popi_prompt.models.cache_schema.BUSY_SECONDS", 0.05)
     # The notice comes when the commit has failed and its answers are not back in memory yet.
-    mine = AnswerCache(path, notify=lambda _: mine.put("meanwhile", 2, user_id="u"))
+    mine = AnswerCache(path, notify=lambda _: mine.put("meanwhile", 2, users=("u",)))
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    mine.put("first", 1, user_id="u")
+    mine.put("first", 1, users=("u",))
     assert mine.stats().entries == 0
     assert (mine.get("first"), mine.get("meanwhile")) == (1, 2)
     other.execute("ROLLBACK")
@@ -717,7 +717,7 @@ def test_opening_waits_for_a_process_that_is_making_the_file(path: Path) -> None
     cache = AnswerCache(path, notify=told.append)
     release.join()
     other.close()
-    cache.put("k", 1, user_id=None)
+    cache.put("k", 1, users=())
     assert cache.stats().entries == 1
     assert told == []
     cache.close()
@@ -775,8 +775,8 @@ def test_an_answer_that_holds_a_key_is_not_kept(
 ) -> None:
     monkeypatch.setenv("SOME_API_KEY", "planted/key-of-41")
     for number in range(3):
-        cache.put(f"k{number}", {"text": "you sent planted/key-of-41"}, user_id=None)
-    cache.put("fine", {"text": "api_key=yours goes here"}, user_id=None)
+        cache.put(f"k{number}", {"text": "you sent planted/key-of-41"}, users=())
+    cache.put("fine", {"text": "api_key=yours goes here"}, users=())
     assert cache.get("k0") is None
     assert cache.get("fine") is not None
     assert cache.stats().entries == 1

@@ -44,7 +44,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def filled() -> Path:
     cache = AnswerCache(default_path())
     for number in range(30):
-        cache.put(f"k{number}", "an answer " * 1000, user_id=f"u{number % 3}")
+        cache.put(f"k{number}", "an answer " * 1000, users=(f"u{number % 3}",))
     cache.close()
     return default_path()
 
@@ -150,7 +150,7 @@ CALLS: list[dict[str, Any]] = [
     {"cached": True, "usd": 0.0, "answer": "From memory."},
     {"role": "inference", "model": "local/smollm2-135m", "usd": None, "answer": "Likes rain."},
     {"user_id": "u2", "answer": None, "error": "RateLimited: slow down", "retries": 3},
-    {"kind": "odds", "candidate": "c4", "answer": (0.25, 0.75)},
+    {"kind": "odds", "candidate": "c4", "answer": (0.25, 0.75), "quoted": ("u7", "u8")},
 ]
 
 
@@ -192,6 +192,7 @@ def test_trace_shows_a_line_a_call_and_what_they_add_up_to(run: Path) -> None:
         ([], [0, 1, 2, 3, 4]),
         (["--role", "inference"], [2]),
         (["--user", "u2"], [3]),
+        (["--user", "u8"], [4]),
         (["--candidate", "c4"], [4]),
         (["--model", "local/smollm2-135m"], [2]),
         (["--failed"], [3]),

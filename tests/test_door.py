@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from popi_prompt.errors import BadResponse, ModelError, RateLimited, UnknownModel, UsageError
-from popi_prompt.models.door import Door
+from popi_prompt.models.attribution import attributed
+from popi_prompt.models.books import Books
+from popi_prompt.models.cache import AnswerCache
+from popi_prompt.models.door import ROLES, Door
 from popi_prompt.models.meter import Spent
 from popi_prompt.models.model import Answer, Sampling
 from popi_prompt.models.route import Route
@@ -192,3 +197,39 @@ def test_logprobs_of_a_chat_only_route_name_the_scorer_to_use() -> None:
 
 def test_tokens_are_counted_by_the_role() -> None:
     assert fake_door().count_tokens("generator", "one two three") == 3
+
+
+def owners(path: Path, door_to_use: Door, work: Callable[[Door], None]) -> dict[str, int]:
+    """How many answers go with each user."""
+    with door_to_use as door:
+        work(door)
+    counts = {}
+    for name in ("u1", "u2", "u3"):
+        copied = path.with_name(name)
+        shutil.copy(path, copied)
+        cache = AnswerCache(copied)
+        counts[name] = cache.forget_user(name)
+        cache.close()
+    return counts
+
+
+def kept_door(path: Path, model: FakeModel) -> Door:
+    return Door(
+        {role: f"fake/{role}" for role in ROLES},
+        open_model=lambda route: model,
+        books=Books(cache=AnswerCache(path)),
+    )
+
+
+def test_an_answer_goes_with_everybody_it_is_about(tmp_path: Path) -> None:
+    path = tmp_path / "answers.sqlite"
+
+    def work(door: Door) -> None:
+        with attributed(user_id="u1", quoted=("u2", None)):
+            door.chat("inference", asking(), GREEDY)
+        with attributed(user_id="u1"):
+            door.chat("generator", asking(), GREEDY)
+        with attributed(user_id="u3"):  # answered from memory
+            door.chat("generator", asking(), GREEDY)
+
+    assert owners(path, kept_door(path, FakeModel()), work) == {"u1": 2, "u2": 1, "u3": 1}

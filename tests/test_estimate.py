@@ -19,12 +19,15 @@ from popi_prompt.models import imagined
 from popi_prompt.models.access import Access
 from popi_prompt.models.cache import AnswerCache, default_path
 from popi_prompt.models.cache_reader import CacheReader
+from popi_prompt.models.call import Call
 from popi_prompt.models.config import RoleConfig
 from popi_prompt.models.dry_model import Speed
 from popi_prompt.models.litellm_errors import import_litellm
 from popi_prompt.models.meter import Caps
+from popi_prompt.models.past import past_speeds
 from popi_prompt.models.roles import ROLES
 from popi_prompt.models.stopwatch import stopwatch, wait, wait_for_all
+from popi_prompt.models.trace import Trace
 from popi_prompt.prompts import Message, choice_messages
 from popi_prompt.schema import Pair, User
 from popi_prompt.stub_server import StubServer
@@ -126,6 +129,65 @@ def test_a_slower_model_takes_longer(stub: StubServer, users: tuple[User, ...]) 
     assert found.roles["generator"].seconds == 60 * found.roles["generator"].calls
 
 
+def test_the_latency_of_an_earlier_run_is_taken_from_its_trace(
+    stub: StubServer, users: tuple[User, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "run.trace.jsonl"
+    traced = settings(stub)
+    traced = replace(traced, access=replace(traced.access, trace=path))
+    assumed = estimate(users, traced)
+    assert any("(assumed)" in each for each in assumed.assumptions)
+    assert not path.exists()
+    trace = Trace(path)
+    for tokens_out, seconds in ((1, 2.1), (11, 3.1), (21, 4.1), (1, 2.1), (21, 4.1)):
+        trace.write(call(tokens_out, seconds))
+    trace.write(replace(call(5, 99.0), cached=True))
+    trace.write(replace(call(5, 99.0), error="RateLimited: slow down"))
+    trace.close()
+    speed = past_speeds(path)[NAME]
+    assert speed.latency == pytest.approx(2.0)
+    assert speed.tokens_out == pytest.approx(10.0)
+    found = estimate(users, traced)
+    assert any("2 s and writes 10 tokens" in each for each in found.assumptions)
+    assert any("as in the trace" in each for each in found.assumptions)
+    assert found.total.seconds > 2 * assumed.total.seconds
+
+
+@pytest.mark.parametrize("seconds", [[1.0] * 5, [3.0, 2.0, 1.0, 1.0, 1.0]])
+def test_a_trace_of_answers_that_tell_nothing_of_tokens_gives_their_mean(
+    tmp_path: Path, seconds: list[float]
+) -> None:
+    trace = Trace(tmp_path / "run.trace.jsonl")
+    for i, each in enumerate(seconds):
+        trace.write(call(i if len(set(seconds)) > 1 else 4, each))
+    trace.close()
+    speed = past_speeds(tmp_path / "run.trace.jsonl")[NAME]
+    assert speed.seconds(1, 4) == pytest.approx(sum(seconds) / 5)
+    assert past_speeds(None) == {}
+
+
+def call(tokens_out: int, seconds: float) -> Call:
+    """One that was sent, as a trace has it."""
+    texts = (Message("user", "What is rain?"),)
+    return Call(
+        "generator",
+        NAME,
+        "chat",
+        texts,
+        "Water.",
+        9,
+        tokens_out,
+        0.1,
+        seconds,
+        False,
+        0,
+        None,
+        None,
+        None,
+        0.0,
+    )
+
+
 def test_a_served_model_is_expected_to_score_responses(
     stub: StubServer, users: tuple[User, ...]
 ) -> None:
@@ -145,7 +207,6 @@ def test_an_embedded_model_is_asked_for_its_tokens_alone(users: tuple[User, ...]
     assert model.calls == []
     assert found.total.usd == 0
     assert set(found.roles) == {"generator", "inference", "proposer"}
-    assert any("embedded" in each for each in found.assumptions)
 
 
 def test_caps_are_compared_over_all_roles() -> None:
@@ -201,10 +262,10 @@ def test_a_cache_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
 def test_the_reader_reads_what_was_put_and_keeps_nothing(tmp_path: Path) -> None:
     path = tmp_path / "answers.sqlite"
     cache = AnswerCache(path)
-    cache.put("key", {"text": "yes"}, user_id="u1")
+    cache.put("key", {"text": "yes"}, users=("u1",))
     cache.close()
     reader = CacheReader(path)
-    reader.put("other", {"text": "no"}, user_id=None)
+    reader.put("other", {"text": "no"}, users=())
     assert reader.get("key") == {"text": "yes"}
     assert reader.get("other") is None
     reader.close()

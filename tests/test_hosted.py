@@ -28,8 +28,9 @@ from popi_prompt.models.attribution import attributed
 from popi_prompt.models.config import RoleConfig
 from popi_prompt.models.door import Door
 from popi_prompt.models.litellm_errors import import_litellm
-from popi_prompt.models.meter import Caps, Spent
+from popi_prompt.models.meter import Account, Caps, Meter, Spent, paying
 from popi_prompt.models.model import Sampling
+from popi_prompt.models.route import Route
 from popi_prompt.models.trace import read_trace
 from popi_prompt.prompts import Conditioning, Message, Messages
 from popi_prompt.rewards import PopiReward
@@ -138,6 +139,57 @@ def test_every_attempt_is_sent_once_and_counted(
     assert caught.value.user_id == "u7"
     assert [entry.fault for entry in server.log] == [fault] * 3
     assert door.spent() == {"generator": Spent(calls=3, unconfirmed=unconfirmed)}
+
+
+@pytest.mark.parametrize("fault", ["rate_limited", "broken"])
+def test_no_library_below_sends_an_attempt_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """LiteLLM retries by `num_retries`; for text completions OpenAI's client does by itself."""
+    monkeypatch.setattr(transport, "RETRIES", 1)
+    shares: dict[str, Any] = {fault: 1.0, "retry_after": 0.01}
+    with StubServer(faults=Faults(**shares)) as server:
+        sender = transport.Transport(Route(NAME, api_base=server.api_base))
+        payer = Account(Meter(), "generator")
+        with pytest.raises(ModelError), paying(payer):
+            sender.chat([{"role": "user", "content": "What is rain?"}], 8)
+        with pytest.raises(ModelError), paying(payer):
+            sender.complete(["Rain is"], 1)
+    assert [entry.path for entry in server.log] == [
+        *["/v1/chat/completions"] * 2,
+        *["/v1/completions"] * 2,
+    ]
+    assert payer.spent.calls == len(server.log)
+
+
+def test_a_server_of_ones_own_needs_no_key(
+    stub: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with door_to(stub) as door:
+        assert door.chat("generator", asking(), SHORT).finish == "stop"
+    assert stub.log[0].headers["authorization"] == "Bearer none"
+
+
+def test_the_key_that_litellm_finds_is_sent_in_place_of_the_placeholder(
+    stub: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "for-my-gateway")
+    with door_to(stub) as door:
+        door.chat("generator", asking(), SHORT)
+    assert stub.log[0].headers["authorization"] == "Bearer for-my-gateway"
+
+
+@pytest.mark.parametrize("api_base", [None, "https://api.openai.com/v1"])
+def test_without_a_key_nothing_is_sent_to_the_provider(
+    monkeypatch: pytest.MonkeyPatch, api_base: str | None
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    config = Access({"generator": RoleConfig(None, {"api_base": api_base})})
+    with config.door({"generator": NAME}) as door:
+        with pytest.raises(AuthenticationError, match="no key is set; export it first"):
+            door.chat("generator", asking(), SHORT)
+        assert door.spent() == {"generator": Spent(calls=1)}
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,12 @@ import popi_prompt
 from popi_prompt.candidate import UNTUNED_CANDIDATE
 from popi_prompt.errors import BadResponse, ContextTooLong, MissingDependency, WeightsError
 from popi_prompt.inference import summarizer
-from popi_prompt.models import requantized
+from popi_prompt.models import dry_local, requantized
 from popi_prompt.models.door import Door
+from popi_prompt.models.dry_local import DryLocal
 from popi_prompt.models.local import LocalModel, load_local
 from popi_prompt.models.model import Sampling, ScoringModel
+from popi_prompt.models.pace import Pace, measure
 from popi_prompt.models.requantized import engine_file
 from popi_prompt.models.weights import find_weights
 from popi_prompt.prompts import Message, Messages
@@ -112,6 +114,46 @@ def test_the_second_answer_of_a_pair_finds_its_short_prompt_at_hand(model: Local
         before = engine.tokens_evaluated
         engine.score(prompt, answers)
         assert engine.tokens_evaluated - before <= len(prompt) + sum(map(len, answers))
+
+
+def test_a_dry_model_counts_what_the_engines_evaluate(
+    model: LocalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One token takes a second here, so that its seconds are tokens."""
+    monkeypatch.setattr(dry_local, "measure", lambda real: Pace(1.0, 1.0, 1.0, 1.0))
+    real, dry = LocalModel(NAME), DryLocal(model)
+    system = "Write for people who " + "read this again and " * 40
+    answers = ("Water that falls from clouds.", "It is rain.")
+    for each in (real, dry):
+        for text in ("What is rain?", "What is snow?", "What is rain?"):
+            each.chat(asking(text, system), SHORT)
+            each.logprobs(asking(text, system), answers)
+            each.option_odds(asking(text), ("A", "B"))
+    evaluated = sum(engine.tokens_evaluated for engine in real.engines)
+    assert sum(dry.seconds.values()) == evaluated
+    assert evaluated < sum(engine.tokens_asked for engine in real.engines) / 2
+
+
+def test_a_dry_model_writes_a_few_answers_and_imagines_the_rest_as_long(
+    model: LocalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dry_local, "measure", lambda real: Pace(1.0, 1.0, 1.0, 1.0))
+    monkeypatch.setitem(dry_local._WRITTEN, "asked", 2)
+    dry, written = DryLocal(model), []
+    for text in ("What is rain?", "Why is the sky blue?"):
+        written.append(dry.chat(asking(text), SHORT))
+        assert written[-1] == model.chat(asking(text), SHORT)
+    before = [engine.tokens_asked for engine in model.engines]
+    imagined = dry.chat(asking("What is snow?"), SHORT)
+    assert [engine.tokens_asked for engine in model.engines] == before
+    assert imagined.tokens_out == round(sum(each.tokens_out for each in written) / 2)
+
+
+def test_the_pace_is_that_of_the_engines(model: LocalModel) -> None:
+    pace = measure(model)
+    assert min(pace.read, pace.scored, pace.written, pace.alone) > 0
+    assert pace.read < pace.alone
+    assert pace.seconds(10, 0, 0, alone=False) == pytest.approx(10 * pace.read)
 
 
 def test_a_seed_repeats_at_temperature_one_and_another_differs(model: LocalModel) -> None:

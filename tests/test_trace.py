@@ -63,6 +63,7 @@ CALLS = st.builds(
     user_id=st.none() | WHOLE,
     error=st.none() | WHOLE,
     started=FLOATS,
+    quoted=st.lists(WHOLE, max_size=3).map(tuple),
 )
 
 
@@ -117,6 +118,16 @@ def test_a_line_is_there_when_write_returns_and_a_header_says_what_it_is(path: P
     trace.close()
 
 
+def test_a_trace_from_before_calls_named_who_they_quote_is_read(path: Path) -> None:
+    lines = traced(path, CALL).read_text(encoding="utf-8").splitlines()
+    older = {name: value for name, value in json.loads(lines[1]).items() if name != "quoted"}
+    path.write_text(f"{lines[0]}\n{json.dumps(older)}\n", encoding="utf-8")
+    assert read(path) == [CALL]
+    path.write_text(f"{lines[0]}\n{json.dumps({**older, 'quoted': [1]})}\n", encoding="utf-8")
+    with pytest.raises(DataError, match="'quoted' holds something else than ids"):
+        read(path)
+
+
 def test_numbers_that_json_cannot_hold_do_not_break_the_file(path: Path) -> None:
     call = changed(kind="logprobs", answer=(-1.5, -math.inf, math.nan), usd=math.inf)
     (found,) = read(traced(path, call))
@@ -168,7 +179,8 @@ def test_processes_write_whole_lines(path: Path) -> None:
 
 def test_without_text_there_are_lengths_and_no_word_of_anybody(path: Path) -> None:
     failed = changed(error="BadResponse: the answer 'Secretly' names none", answer=None)
-    traced(path, CALL, failed, changed(user_id="bob"), changed(user_id=None), text=False)
+    quoting = changed(user_id=None, quoted=("bob",))
+    traced(path, CALL, failed, changed(user_id="bob"), quoting, text=False)
     written = path.read_text(encoding="utf-8")
     for word in ("brief", "rain", "falls", "ada", "bob", "Secretly", "names none"):
         assert word not in written
@@ -181,6 +193,7 @@ def test_without_text_there_are_lengths_and_no_word_of_anybody(path: Path) -> No
     assert second.error == "BadResponse"
     assert first.user_id == second.user_id != other.user_id
     assert nobody.user_id is None
+    assert nobody.quoted == (other.user_id,)
 
 
 def test_without_text_an_error_that_is_not_a_type_is_not_shown(path: Path) -> None:

@@ -12,6 +12,7 @@ from popi_prompt.dataset import fingerprint
 from popi_prompt.errors import BadResponse, ModelError, OptimizationError, UsageError
 from popi_prompt.evaluation import Failure, Outcome
 from popi_prompt.events import Event, Improved, TrialFinished
+from popi_prompt.models.call import Call
 from popi_prompt.models.door import Door
 from popi_prompt.models.meter import Caps
 from popi_prompt.models.model import Sampling
@@ -90,6 +91,48 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Door], None]:
 
 
 SETTINGS = Settings(trials=6, seed=1)
+
+
+class Kept:
+    """Calls as a trace would get them."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+
+    def write(self, call: Call) -> None:
+        self.calls.append(call)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize("weighs", [True, False])
+def test_a_call_names_every_user_whose_signals_it_shows(
+    use: Callable[[Door], None], weighs: bool
+) -> None:
+    inference = FakeModel(by_the_nearest_demonstration)
+    models = {"generator": FakeModel(), "proposer": FakeModel("Say how to answer.")}
+    models["inference"] = inference if weighs else FakeChatModel(inference)  # type: ignore[assignment]
+    kept = Kept()
+    use(fake_door(models, trace=kept))
+    optimize(people(), SETTINGS)
+    shown = [
+        (f"{word} {user.user_id[1:].lstrip('0') or 0}\n", user.user_id)
+        for user in people()
+        for word in ("understands", "understand")
+    ]
+    kinds = set()
+    for call in kept.calls:
+        text = "".join(f"{message.content}\n" for message in call.messages)
+        if call.role == "generator":
+            continue
+        named = {call.user_id, *call.quoted}
+        present = {user_id for words, user_id in shown if words in text}
+        assert present <= named
+        kinds.add((call.role, call.kind, len(present) > 1))
+    assert ("proposer", "chat", True) in kinds
+    assert ("inference", "chat", True) in kinds
+    assert (("inference", "logprobs", True) in kinds) is weighs
 
 
 def test_two_opposite_tastes_are_told_apart(use: Callable[[Door], None]) -> None:

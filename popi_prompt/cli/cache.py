@@ -40,7 +40,7 @@ def stats(path: Path | None, as_json: bool) -> None:
       popi-prompt cache stats
     """
     from popi_prompt.cli.render import print_json
-    from popi_prompt.models.cache import DEFAULT_BYTES, CacheStats, default_path
+    from popi_prompt.models.cache_stats import DEFAULT_BYTES, CacheStats, default_path
 
     path = path or default_path()
     if path.exists():
@@ -73,7 +73,7 @@ def clear(path: Path | None, yes: bool, as_json: bool) -> None:
       popi-prompt cache clear --yes
     """
     from popi_prompt.errors import UsageError
-    from popi_prompt.models.cache import default_path
+    from popi_prompt.models.cache_stats import default_path
 
     path = path or default_path()
     if not path.exists():
@@ -102,7 +102,7 @@ def forget_user(user_id: str, path: Path | None, as_json: bool) -> None:
     Example:
       popi-prompt cache forget-user u001
     """
-    from popi_prompt.models.cache import default_path
+    from popi_prompt.models.cache_stats import default_path
 
     path = path or default_path()
     if not path.exists():
@@ -121,7 +121,8 @@ def _open(path: Path) -> AnswerCache:
     from popi_prompt.models.cache import AnswerCache
 
     def refuse(problem: str) -> None:
-        raise CacheError(problem)
+        # What a run would do about it does not matter here.
+        raise CacheError(problem.partition("; ")[0])
 
     return AnswerCache(path, notify=refuse)
 

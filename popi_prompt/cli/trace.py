@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--role", help="Only calls of this role, for example generator.")
 @click.option("--model", help="Only calls of this model.")
-@click.option("--user", help="Only calls for this user.")
+@click.option("--user", help="Only calls for this user, or that quote them.")
 @click.option("--candidate", help="Only calls of this candidate.")
 @click.option("--failed", is_flag=True, help="Only calls that failed.")
 @click.option("--cached/--sent", default=None, help="Only answers from the cache, or only others.")
@@ -43,12 +43,13 @@ def command(
     """
     from popi_prompt.models.trace import read_trace
 
-    wanted = {"role": role, "model": model, "user_id": user, "candidate": candidate}
+    wanted = {"role": role, "model": model, "candidate": candidate}
     wanted = {name: value for name, value in wanted.items() if value is not None}
 
     def matches(call: Call) -> bool:
         return (
             all(getattr(call, name) == value for name, value in wanted.items())
+            and (user is None or user == call.user_id or user in call.quoted)
             and (call.error is not None or not failed)
             and (cached is None or call.cached is cached)
         )

@@ -9,7 +9,8 @@ from typing import cast
 
 from popi_prompt.events import Noted, Observer, ignore
 from popi_prompt.models.books import Books
-from popi_prompt.models.cache import AnswerCache, default_path
+from popi_prompt.models.cache import AnswerCache
+from popi_prompt.models.cache_stats import default_path
 from popi_prompt.models.config import RoleConfig
 from popi_prompt.models.door import Door
 from popi_prompt.models.meter import Caps, Meter

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
@@ -40,12 +40,12 @@ class Question:
 class Answers(Protocol):
     """Answers by key, as JSON; an `AnswerCache` is one."""
 
-    def get(self, key: str, *, user_id: str | None = None) -> Any | None:
-        """The answer, or None."""
+    def get(self, key: str, *, users: Collection[str] = ()) -> Any | None:
+        """The answer, or None. It is about these users too."""
         ...
 
-    def put(self, key: str, value: JSON, *, user_id: str | None) -> None:
-        """Keep an answer."""
+    def put(self, key: str, value: JSON, *, users: Collection[str] = ()) -> None:
+        """Keep an answer that is about these users."""
         ...
 
     def close(self) -> None:
@@ -107,25 +107,30 @@ class Books:
                 self._trace.write(entry.call())
         return cast(_T, answer)
 
+    def shared(self, question: Question) -> None:
+        """The answer, paid for by somebody else's call, is about the users of this one too."""
+        if self._cache is not None:
+            self._cache.get(question.key(), users=attribution().users)
+
     def _kept(self, question: Question, key: str) -> Kept | None:
         if self._cache is None:
             return None
-        raw = self._cache.get(key, user_id=attribution().user_id)
+        raw = self._cache.get(key, users=attribution().users)
         return None if raw is None else from_json(question.request.kind, raw)
 
     def _keep(self, key: str, answer: Kept) -> None:
         if self._cache is not None:
-            self._cache.put(key, to_json(answer), user_id=attribution().user_id)
+            self._cache.put(key, to_json(answer), users=attribution().users)
 
 
 def _paid(question: Question, ask: Callable[[], _T], account: Account) -> _T:
     """Ask. A hosted model pays for each of its requests, for others it is done here."""
-    if getattr(question.model, "pays_by_request", False):
+    request, model = question.request, question.model
+    if getattr(model, "pays_by_request", False):
         with paying(account):
             return ask()
-    request, model = question.request, question.model
     tokens_in, tokens_out = request.most_tokens(model) if account.needs_estimates else (0, 0)
-    with account.request(Spent(1, tokens_in, tokens_out)) as ticket:
+    with account.request(Spent(1, tokens_in, tokens_out)) as ticket, paying(account):
         ticket.bill(0, 0, 0.0)
         answer = ask()
         ticket.bill(*request.tokens(model, answer), 0.0)
@@ -170,4 +175,5 @@ class _Entry:
             user_id=told.user_id,
             error=self.error,
             started=self._started,
+            quoted=told.quoted,
         )

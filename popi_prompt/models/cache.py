@@ -10,8 +10,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,43 +19,16 @@ from popi_prompt.models.cache_batch import Batch
 from popi_prompt.models.cache_file import CacheFile
 from popi_prompt.models.cache_key import JSON, encoded_json
 from popi_prompt.models.cache_key import cache_key as cache_key
+from popi_prompt.models.cache_stats import DEFAULT_BYTES, CacheStats
+from popi_prompt.models.cache_stats import default_path as default_path
 from popi_prompt.models.redaction import holds_secret
 
-DEFAULT_BYTES = 1 << 30
 _SMALLEST = 1 << 18
 _LARGEST_SHARE = 8
 _COMMIT_SECONDS = 0.1
 _RETRY_SECONDS = 2.0
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
-
-
-def default_path() -> Path:
-    """`$XDG_CACHE_HOME/popi-prompt/answers.sqlite`, under `~/.cache` where that is not set."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    folder = Path(home) if os.path.isabs(home) else Path.home() / ".cache"
-    return folder / "popi-prompt" / "answers.sqlite"
-
-
-@dataclass(frozen=True, slots=True)
-class CacheStats:
-    """The cache now. `hits` and `misses` are of this process; times are epoch seconds.
-
-    `bytes` is the file with its write-ahead log; `limit` bounds the file.
-    """
-
-    path: Path
-    entries: int
-    bytes: int
-    limit: int
-    hits: int
-    misses: int
-    oldest: float | None
-    newest: float | None
-
-    def as_record(self) -> dict[str, Any]:
-        """As JSON."""
-        return {name: getattr(self, name) for name in self.__slots__} | {"path": str(self.path)}
 
 
 class AnswerCache:
@@ -92,8 +64,8 @@ class AnswerCache:
             mine = weakref.WeakMethod(self._after_fork)
             os.register_at_fork(after_in_child=lambda: (method := mine()) and method())
 
-    def get(self, key: str, *, user_id: str | None = None) -> Any | None:
-        """The value of `key`, or None. With `user_id`, the value is that user's too from now on."""
+    def get(self, key: str, *, users: Collection[str] = ()) -> Any | None:
+        """The value of `key`, or None. It is about these users too from now on."""
         encoded = self._found(key)
         try:
             value = (
@@ -108,11 +80,11 @@ class AnswerCache:
             else:
                 self._hits += 1
                 if not self._closing.is_set():
-                    self._note(key, user_id)
+                    self._note(key, users)
         return value
 
-    def put(self, key: str, value: JSON, *, user_id: str | None) -> None:
-        """Keep a value for `key`, as JSON has it: tuples come back as lists.
+    def put(self, key: str, value: JSON, *, users: Collection[str] = ()) -> None:
+        """Keep a value for `key` that is about `users`, as JSON has it: tuples come back as lists.
 
         Raises `TypeError` for what is not JSON. Not kept are values in which a secret of the
         environment stands, and those larger than an eighth of the cache; after `close`, none is.
@@ -127,7 +99,7 @@ class AnswerCache:
         with self._lock:
             if not self._closing.is_set():
                 self._fresh.put(key, encoded)
-                self._note(key, user_id)
+                self._note(key, users)
 
     def stats(self) -> CacheStats:
         """Counts and sizes, after a commit. Raises `CacheError` where the file cannot be read."""
@@ -144,7 +116,7 @@ class AnswerCache:
         return self._forget(None)
 
     def forget_user(self, user_id: str) -> int:
-        """Remove every answer that was put for a user, or got for them; how many.
+        """Remove every answer that was put or got for a user, with others or alone; how many.
 
         Their bytes are gone from the file and its write-ahead log. Raises `CacheError` where that
         cannot be done. Another process that still works on this user may add answers afterwards.
@@ -190,11 +162,10 @@ class AnswerCache:
             except CacheError as error:
                 self._tell("disk", f"cannot be opened ({error}); answers stay in memory")
 
-    def _note(self, key: str, user_id: str | None) -> None:
-        """Under the lock: the key was used, for this user; a commit is due."""
+    def _note(self, key: str, users: Collection[str]) -> None:
+        """Under the lock: the key was used, for these users; a commit is due."""
         self._fresh.used[key] = time.time_ns()
-        if user_id is not None:
-            self._fresh.owners.add((user_id, key))
+        self._fresh.owners.update((user, key) for user in users)
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._save_often, name="popi-prompt cache", daemon=True

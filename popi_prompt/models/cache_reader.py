@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ class CacheReader:
         except sqlite3.Error as error:
             raise self._unreadable(error) from None
 
-    def get(self, key: str, *, user_id: str | None = None) -> Any | None:
+    def get(self, key: str, *, users: Collection[str] = ()) -> Any | None:
         """The value of `key`, or None."""
         try:
             with self._lock:
@@ -41,7 +42,7 @@ class CacheReader:
         except sqlite3.Error as error:
             raise self._unreadable(error) from None
 
-    def put(self, key: str, value: JSON, *, user_id: str | None) -> None:
+    def put(self, key: str, value: JSON, *, users: Collection[str] = ()) -> None:
         """Keep nothing."""
 
     def close(self) -> None:

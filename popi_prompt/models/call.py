@@ -29,6 +29,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "user_id": (str, type(None)),
     "error": (str, type(None)),
     "started": (int, float),
+    "quoted": (list,),
 }
 
 
@@ -38,7 +39,8 @@ class Call:
 
     `answer` is the text or the numbers; `usd` is None where the price is unknown; `error` is
     "TypeName: message"; `candidate` is a short label, never text of a user; `started` is in seconds
-    since the epoch. A `cached` call was not sent.
+    since the epoch; `quoted` are users other than `user_id` whose text the messages hold. A
+    `cached` call was not sent.
     """
 
     role: str
@@ -56,6 +58,7 @@ class Call:
     user_id: str | None
     error: str | None
     started: float
+    quoted: tuple[str, ...] = ()
 
     @property
     def error_type(self) -> str | None:
@@ -83,6 +86,7 @@ def parse_call(raw: Any) -> Call:
     """
     if not isinstance(raw, dict):
         raise DataError("is not a call; expected a JSON object")
+    raw = {"quoted": [], **raw}  # traces of earlier versions do not name them
     for name, types in _TYPES.items():
         if name not in raw:
             raise DataError(f"is not a call: {name!r} is missing")
@@ -92,9 +96,10 @@ def parse_call(raw: Any) -> Call:
     if raw["kind"] not in get_args(Kind):
         raise DataError(f"is not a call: 'kind' is {raw['kind']!r}")
     return Call(
-        **{name: raw[name] for name in _TYPES if name not in ("messages", "answer")},
+        **{name: raw[name] for name in _TYPES if name not in ("messages", "answer", "quoted")},
         messages=tuple(map(_message, raw["messages"])),
         answer=_answer(raw["answer"]),
+        quoted=_ids(raw["quoted"]),
     )
 
 
@@ -154,6 +159,12 @@ def _answer(raw: Any) -> str | tuple[float, ...] | None:
         case list() if all(each is None or type(each) in (int, float) for each in raw):
             return tuple(math.nan if each is None else float(each) for each in raw)
     raise DataError("is not a call: 'answer' is neither text nor a list of numbers")
+
+
+def _ids(raw: list[Any]) -> tuple[str, ...]:
+    if not all(isinstance(each, str) for each in raw):
+        raise DataError("is not a call: 'quoted' holds something else than ids")
+    return tuple(raw)
 
 
 def _left_out(length: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from popi_prompt.errors import BadResponse, CallError, ModelError, UsageError
@@ -25,6 +24,14 @@ if TYPE_CHECKING:
 
 Open = Callable[[Route], Model]
 _T = TypeVar("_T", bound=Kept)
+
+
+class _Asked:
+    """A request that was made or is under way, and the users it is about."""
+
+    def __init__(self) -> None:
+        self.answer: Future[Any] = Future()
+        self.users: set[str] = set()
 
 
 class Door:
@@ -52,7 +59,7 @@ class Door:
         self._open = open_model if open_model is not None else open_route
         self._books = books if books is not None else Books()
         self._models: dict[Route, Model] = {}
-        self._answers: dict[tuple[int, Request], Future[Any]] = {}
+        self._answers: dict[tuple[int, Request], _Asked] = {}
         self._lock = threading.RLock()
         if self._books.meter.caps.usd is not None:
             for role, route in self.routes.items():
@@ -62,12 +69,7 @@ class Door:
     def __enter__(self) -> Door:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -162,24 +164,31 @@ class Door:
         Errors are not remembered: a later call tries again.
         """
         key = (id(self.routes[role]), request)  # equal routes are one; hashing it takes long
+        users = attribution().users
         with self._lock:
-            future = self._answers.get(key)
-            mine = future is None
-            if future is None:
-                future = self._answers[key] = Future()
+            asked = self._answers.get(key)
+            mine = asked is None
+            if asked is None:
+                asked = self._answers[key] = _Asked()
+            others = not (mine or asked.users.issuperset(users))
+            asked.users.update(users)
         if mine:
             try:
-                question = Question(role, self.routes[role], self.model(role), request)
-                future.set_result(self._books.answer(question, ask))
+                asked.answer.set_result(self._books.answer(self._question(role, request), ask))
             except BaseException as error:
                 with self._lock:
                     del self._answers[key]
-                future.set_exception(error)
+                asked.answer.set_exception(error)
         try:
-            result: _T = future.result()
+            result: _T = asked.answer.result()
         except CallError as error:
             raise self._named(error, role) from error
+        if others:
+            self._books.shared(self._question(role, request))
         return result
+
+    def _question(self, role: Role, request: Request) -> Question:
+        return Question(role, self.routes[role], self.model(role), request)
 
     def _named(self, error: CallError, role: Role) -> CallError:
         user_id = error.user_id if error.user_id is not None else attribution().user_id

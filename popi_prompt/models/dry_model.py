@@ -25,18 +25,13 @@ _PROBE_TOKENS = 20
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Assumed, as nothing is asked. `latency`: seconds until a hosted model's first token.
-
-    `tokens_out` and `embedded` are tokens a second: written by a hosted model, and read or written
-    by the embedded engine on one core.
-    """
+    """Of a hosted model: seconds until its first token, and tokens a second that it writes."""
 
     latency: float = 0.7
     tokens_out: float = 60.0
-    embedded: float = 150.0
 
     def seconds(self, calls: int, tokens_out: int) -> float:
-        """Of a hosted model's requests, one after another."""
+        """Of requests, one after another."""
         return calls * self.latency + tokens_out / self.tokens_out
 
 
@@ -139,8 +134,3 @@ class DryHosted(DryModel):
         wait(self._speed.seconds(1, tokens_out))
         with account().request(Spent()) as ticket:
             ticket.bill(tokens_in, tokens_out, usd)
-
-
-def dry(real: Model, speed: Speed = Speed()) -> DryModel:
-    """The model to count with in place of this one."""
-    return DryHosted(real, speed) if isinstance(real, LiteLLMModel) else DryModel(real)

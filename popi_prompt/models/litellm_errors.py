@@ -20,6 +20,7 @@ from popi_prompt.models.redaction import redact
 
 LONGEST_WAIT = 60.0
 _NO_QUOTA = "insufficient_quota"
+_NO_KEY = "Missing credentials"  # OpenAI's client, before it sends anything
 _TIMED_OUT = 408
 
 
@@ -54,6 +55,8 @@ def typed(error: Exception, model: str, retries: int = 0) -> ModelError:
             f"LiteLLM knows no provider or model {model!r}; write it as "
             "provider/model, for example openai/gpt-4o-mini or local/smollm2-135m"
         )
+    if _NO_KEY in text:
+        return AuthenticationError("no key is set; export it first, for example OPENAI_API_KEY")
     if isinstance(error, kinds.AuthenticationError | kinds.PermissionDeniedError):
         return AuthenticationError(
             f"the provider refused the key, or none is set; export it first ({reason})"
@@ -74,6 +77,8 @@ def typed(error: Exception, model: str, retries: int = 0) -> ModelError:
 def passes(error: BaseException) -> bool:
     """Whether sending the same request again may help."""
     kinds = import_litellm().exceptions
+    if _NO_KEY in str(error):
+        return False
     if isinstance(error, kinds.RateLimitError):
         return _NO_QUOTA not in str(error) and (retry_after(error) or 0.0) <= LONGEST_WAIT
     again = (
@@ -88,9 +93,10 @@ def passes(error: BaseException) -> bool:
 
 
 def refused(error: Exception) -> bool:
-    """Whether the provider turned the request away, so that it bills nothing."""
+    """Whether the request was turned away or never left, so that nobody bills it."""
     status = getattr(error, "status_code", None)
-    return isinstance(status, int) and 400 <= status < 500 and status != _TIMED_OUT
+    turned_away = isinstance(status, int) and 400 <= status < 500 and status != _TIMED_OUT
+    return turned_away or _NO_KEY in str(error)
 
 
 def retry_after(error: BaseException) -> float | None:

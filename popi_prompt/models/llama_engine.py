@@ -26,9 +26,9 @@ from popi_prompt.errors import ContextTooLong, ModelError
 from popi_prompt.models.cores import Cores
 from popi_prompt.models.llama_context import BATCH, Entry, LlamaContext
 from popi_prompt.models.model import Sampling
-from popi_prompt.models.tokens import batches, common_prefix, draw, log_probabilities
+from popi_prompt.models.slots import Slots
+from popi_prompt.models.tokens import batches, draw, log_probabilities
 
-_COPY_GAIN = 64  # tokens a neighbour's prefix must save before copying its cache pays
 _SCORED_ROWS = 128  # logits rows per batch: 128 x vocabulary floats stay within the caches
 
 
@@ -64,9 +64,7 @@ class LlamaEngine:
     def __init__(self, context: LlamaContext, cores: Cores, *, scoring: int, generating: int):
         self._context = context
         self._cores = cores
-        self._cached: list[list[int]] = [[] for _ in range(scoring + generating)]
-        self._scoring = list(range(scoring))  # the least recently used first
-        self._free = list(range(scoring, scoring + generating))
+        self._slots = Slots(scoring=scoring, generating=generating)
         self._active: list[_Generation] = []
         self._pending: deque[_Generation | _Scoring] = deque()
         self._wake = threading.Condition(threading.RLock())
@@ -106,7 +104,7 @@ class LlamaEngine:
 
     def cached(self, prompt: Sequence[int]) -> int:
         """How many of a prompt's first tokens need not be evaluated again."""
-        return max(common_prefix(tokens, prompt) for tokens in list(self._cached))
+        return self._slots.longest(prompt)
 
     def close(self) -> None:
         """Stop the thread after the step it is in; waiting callers get an error."""
@@ -152,7 +150,7 @@ class LlamaEngine:
 
     def _next_job(self) -> _Generation | _Scoring | None:
         for i, job in enumerate(self._pending):
-            if isinstance(job, _Scoring) or self._free:
+            if isinstance(job, _Scoring) or self._slots.free:
                 del self._pending[i]
                 return job
         return None
@@ -174,20 +172,13 @@ class LlamaEngine:
 
     def _start(self, job: _Generation | _Scoring) -> None:
         if isinstance(job, _Scoring):
-            job.slot = self._scoring_slot(job.prompt)
+            job.slot = self._slots.scoring(job.prompt)
             job.future.set_result(tuple(self._score(job, response) for response in job.responses))
             return
-        job.slot = self._free.pop(self._free.index(self._choose(job.prompt)))
+        job.slot = self._slots.take(job.prompt)
         self._active.append(job)
         logits = self._prefill(job.slot, job.prompt, first_row=len(job.prompt) - 1)
         self._take(job, logits[-1])
-
-    def _choose(self, prompt: list[int]) -> int:
-        """The free slot with the longest common prefix; among equals the one losing least."""
-        return max(
-            self._free,
-            key=lambda s: (common_prefix(self._cached[s], prompt), -len(self._cached[s])),
-        )
 
     def _step(self) -> None:
         """One more token for every answer under way, in one batch."""
@@ -215,29 +206,14 @@ class LlamaEngine:
     def _release(self, job: _Generation) -> None:
         """Give the slot back, without the generated tokens."""
         self._active.remove(job)
-        self._context.truncate(job.slot, len(self._cached[job.slot]))
-        self._free.append(job.slot)
+        self._context.truncate(job.slot, len(self._slots.cached[job.slot]))
+        self._slots.free.append(job.slot)
 
     def _score(self, job: _Scoring, response: list[int]) -> NDArray[np.float32]:
         if not response:
             return np.empty(0, dtype=np.float32)
         tokens = job.prompt + response[:-1]
         return self._prefill(job.slot, tokens, len(job.prompt) - 1, picks=response)
-
-    def _scoring_slot(self, prompt: list[int]) -> int:
-        """The slot that holds much of this already, else the one that has been idle longest.
-
-        Once for all responses of a prompt: the second finds it whole where the first left it.
-        """
-        oldest = self._scoring[0]
-        best = max(self._scoring, key=lambda s: common_prefix(self._cached[s], prompt))
-        gain = common_prefix(self._cached[best], prompt) - common_prefix(
-            self._cached[oldest], prompt
-        )
-        slot = best if gain >= _COPY_GAIN else oldest
-        self._scoring.remove(slot)
-        self._scoring.append(slot)
-        return slot
 
     def _prefill(
         self, slot: int, tokens: list[int], first_row: int, picks: list[int] | None = None
@@ -246,10 +222,11 @@ class LlamaEngine:
 
         With `picks`, a token for each row, only those tokens' log-probabilities are kept.
         """
-        start = min(self._reuse(slot, tokens), first_row, len(tokens) - 2)
-        start = max(start, 0)
+        found = self._slots.start(slot, tokens, first_row)
+        start = found.token
+        if found.source is not None:
+            self._context.copy(found.source, slot)
         self._context.truncate(slot, start)
-        self._cached[slot] = tokens[:start]
         self._count(len(tokens), len(tokens) - start)
         size = BATCH if picks is None else _SCORED_ROWS
         kept: list[NDArray[np.float32]] = []
@@ -260,18 +237,8 @@ class LlamaEngine:
             if len(logits):
                 first = max(a, first_row) - first_row
                 kept.append(log_probabilities(logits, picks[first:]) if picks else logits.copy())
-        self._cached[slot] = list(tokens)
+        self._slots.hold(slot, tokens)
         return np.concatenate(kept)
-
-    def _reuse(self, slot: int, tokens: list[int]) -> int:
-        """Length of the prefix at hand, after copying a neighbour's cache if that saves enough."""
-        own = common_prefix(self._cached[slot], tokens)
-        best = max(range(len(self._cached)), key=lambda s: common_prefix(self._cached[s], tokens))
-        length = common_prefix(self._cached[best], tokens)
-        if best == slot or length < own + _COPY_GAIN:
-            return own
-        self._context.copy(best, slot)
-        return length
 
     def _count(self, asked: int, evaluated: int) -> None:
         self.tokens_asked += asked

@@ -71,7 +71,7 @@ class LocalModel:
 
     def logprobs(self, messages: Messages, responses: Sequence[str]) -> tuple[float, ...]:
         """Exact: the response's tokens after the templated prompt, no special tokens in it."""
-        tokens = [self._context.tokenize(text, special=False) for text in responses]
+        tokens = list(map(self.tokens, responses))
         if not all(tokens):
             raise BadResponse("an empty response has no log-probability")
         prompt = self.prompt_tokens(messages)
@@ -85,14 +85,16 @@ class LocalModel:
 
     def count_tokens(self, text: str) -> int:
         """By the model's own tokenizer."""
-        return len(self._context.tokenize(text, special=False))
+        return len(self.tokens(text))
+
+    def tokens(self, text: str) -> list[int]:
+        """Those of a text, whatever it contains, none of them special."""
+        return self._context.tokenize(text, special=False)
 
     def _engine(self, prompt: list[int]) -> LlamaEngine:
         """The engine that will be done first; which one changes the time, not the result."""
-        return min(
-            self.engines,
-            key=lambda engine: engine.load * _JOB_TOKENS - engine.cached(prompt),
-        )
+        loads = [engine.load for engine in self.engines]
+        return self.engines[emptiest(loads, [each.cached(prompt) for each in self.engines])]
 
     def prompt_tokens(self, messages: Messages) -> list[int]:
         """The templated prompt; message text is tokenized as text whatever it contains."""
@@ -101,6 +103,11 @@ class LocalModel:
             lambda text, special: self._context.tokenize(text, special=special),
             self._bos_token,
         )
+
+
+def emptiest(loads: Sequence[int], cached: Sequence[int]) -> int:
+    """Which engine will be done first, by its jobs and by the prompt's tokens that it holds."""
+    return min(range(len(loads)), key=lambda i: loads[i] * _JOB_TOKENS - cached[i])
 
 
 _loaded: dict[str, LocalModel] = {}

@@ -148,19 +148,19 @@ class Account:
     def __init__(self, meter: Meter, role: str):
         self.spent = Spent()
         self.needs_estimates = meter.caps.need_estimates
+        self.role = role
         self._meter = meter
-        self._role = role
 
     @contextmanager
     def request(self, worst: Spent) -> Iterator[Ticket]:
         """Around the sending of one request. Raises `BudgetExceeded` before anything is sent."""
-        self._meter.reserve(self._role, worst)
+        self._meter.reserve(self.role, worst)
         ticket = Ticket()
         try:
             yield ticket
         finally:
             self.spent = self.spent.plus(ticket.used)
-            self._meter.settle(self._role, worst, ticket.used)
+            self._meter.settle(self.role, worst, ticket.used)
 
 
 class Ticket:

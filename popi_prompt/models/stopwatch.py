@@ -9,19 +9,20 @@ from contextvars import ContextVar
 
 
 class Stopwatch:
-    """Seconds that `wait` has added in a context."""
+    """Seconds that `wait` has added in a context, one of `workers` side by side."""
 
-    def __init__(self) -> None:
+    def __init__(self, workers: int) -> None:
         self.seconds = 0.0
+        self.workers = workers
 
 
 _running: ContextVar[Stopwatch | None] = ContextVar("stopwatch", default=None)
 
 
 @contextmanager
-def stopwatch() -> Iterator[Stopwatch]:
+def stopwatch(workers: int = 1) -> Iterator[Stopwatch]:
     """Measures the calling context from here on."""
-    watch = Stopwatch()
+    watch = Stopwatch(workers)
     token = _running.set(watch)
     try:
         yield watch
@@ -34,6 +35,12 @@ def wait(seconds: float) -> None:
     watch = _running.get()
     if watch is not None:
         watch.seconds += seconds
+
+
+def beside() -> int:
+    """How many workers are at it here."""
+    watch = _running.get()
+    return 1 if watch is None else watch.workers
 
 
 def wait_for_all(seconds: Sequence[float], workers: int) -> None:

@@ -90,11 +90,14 @@ class Trace:
         record["messages"] = [{"role": m.role, "length": len(m.content)} for m in call.messages]
         if isinstance(call.answer, str):
             record["answer"] = {"length": len(call.answer)}
-        if call.user_id is not None:
-            name = call.user_id.encode("utf-8", "surrogatepass")
-            record["user_id"] = hashlib.blake2b(name, key=self._salt, digest_size=6).hexdigest()
+        record["user_id"] = None if call.user_id is None else self._hashed(call.user_id)
+        record["quoted"] = list(map(self._hashed, call.quoted))
         record["error"] = call.error_type
         return record
+
+    def _hashed(self, user_id: str) -> str:
+        name = user_id.encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(name, key=self._salt, digest_size=6).hexdigest()
 
 
 def read_trace(path: str | Path, *, notify: Callable[[str], None] = _log.warning) -> Iterator[Call]:

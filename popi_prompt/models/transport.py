@@ -14,8 +14,9 @@ from aiolimiter import AsyncLimiter
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential, wait_random
 
-from popi_prompt.errors import AuthenticationError, PopiError, UsageError
+from popi_prompt.errors import PopiError
 from popi_prompt.models.background import Background
+from popi_prompt.models.keys import PLACEHOLDER, api_key
 from popi_prompt.models.litellm_errors import (
     import_litellm,
     nobody_listens,
@@ -26,12 +27,10 @@ from popi_prompt.models.litellm_errors import (
 )
 from popi_prompt.models.meter import Account, Spent, Ticket, account
 from popi_prompt.models.prices import price_of
-from popi_prompt.models.redaction import holds_secret
 from popi_prompt.models.route import Route
 
 CONCURRENCY = 8
 RETRIES = 4
-_SHORTEST_KEY = 8  # shorter ones are placeholders such as "none"
 _TOKEN_MARGIN = 1.25  # our tokenizer may not be the model's
 _TOKENS_AROUND = 16  # a text, by any chat template
 _backoff = wait_exponential(multiplier=0.5, max=20.0) + wait_random(0.0, 1.0)
@@ -88,7 +87,7 @@ class Transport:
         )
         if base is None:
             return None
-        return _openai_client(base, key or os.environ.get("OPENAI_API_KEY") or "none")
+        return _openai_client(base, key or os.environ.get("OPENAI_API_KEY") or PLACEHOLDER)
 
     def count_tokens(self, text: str) -> int:
         """By LiteLLM's tokenizer for the model, or its default where it knows none."""
@@ -149,14 +148,14 @@ def _fixed(route: Route) -> dict[str, Any]:
     fixed: dict[str, Any] = {
         "model": route.model,
         "timeout": route.timeout,
-        "max_retries": 0,
         "num_retries": 0,
         "drop_params": True,
     }
     if route.api_base is not None:
         fixed["api_base"] = route.api_base
-    if route.api_key_env is not None:
-        fixed["api_key"] = _key(route.api_key_env)
+    key = api_key(route)
+    if key is not None:
+        fixed["api_key"] = key
     if route.headers:
         fixed["extra_headers"] = dict(route.headers)
     return fixed
@@ -173,18 +172,6 @@ def _silence() -> ContextVar[bool] | None:
         return None
     switch: ContextVar[bool] = is_internal_call
     return switch
-
-
-def _key(variable: str) -> str:
-    key = os.environ.get(variable, "")
-    if not key:
-        raise AuthenticationError(f"its key is missing; export {variable} first")
-    if len(key) >= _SHORTEST_KEY and not holds_secret(key):
-        raise UsageError(
-            f"api_key_env names {variable!r}, which does not look like the name of a secret, so it "
-            "could not be kept out of logs; use a name that ends in _KEY"
-        )
-    return key
 
 
 def _wait(state: RetryCallState) -> float:

@@ -31,7 +31,7 @@ class DemonstrationSet:
     def rendered(self, view: View) -> tuple[Demonstration, ...]:
         """As the inference model is shown them."""
         return tuple(
-            Demonstration(render_signals(user.signals, view), summary)
+            Demonstration(render_signals(user.signals, view), summary, user.user_id)
             for user, summary in self.examples
         )
 

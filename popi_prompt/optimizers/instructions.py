@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from popi_prompt.errors import ModelError
 from popi_prompt.events import Advanced, PhaseStarted
+from popi_prompt.models.attribution import attributed
 from popi_prompt.models.model import Sampling
 from popi_prompt.optimizers.demonstrations import DemonstrationSet
 from popi_prompt.optimizers.optimizer import Task
@@ -17,6 +18,7 @@ from popi_prompt.prompts import (
 
 _MOST_CHARACTERS = 400
 _COPIED_WORDS = 6
+_SHOWN = 2
 
 
 def propose(task: Task, examples: DemonstrationSet, count: int) -> tuple[str, ...]:
@@ -25,9 +27,9 @@ def propose(task: Task, examples: DemonstrationSet, count: int) -> tuple[str, ..
     A proposal that is cut off, too long, or shares six words in a row with what the proposer was
     shown of users is left out.
     """
-    shown = [
-        (render_signals(user.signals, "liked"), summary) for user, summary in examples.examples[:2]
-    ]
+    examples_shown = examples.examples[:_SHOWN]
+    shown = [(render_signals(user.signals, "liked"), summary) for user, summary in examples_shown]
+    quoted = [user.user_id for user, _ in examples_shown]
     instructions = {UNTUNED_INSTRUCTION: None}
     task.observer(PhaseStarted("proposing instructions", count))
     for i in range(count):
@@ -35,7 +37,8 @@ def propose(task: Task, examples: DemonstrationSet, count: int) -> tuple[str, ..
         messages = proposal_messages(UNTUNED_INSTRUCTION, shown, tip)
         sampling = Sampling(max_tokens=96, temperature=0.7, seed=task.seed + i)
         try:
-            answer = task.door.chat("proposer", messages, sampling)
+            with attributed(quoted=quoted):
+                answer = task.door.chat("proposer", messages, sampling)
         except ModelError:
             continue
         finally:

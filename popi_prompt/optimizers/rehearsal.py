@@ -14,6 +14,7 @@ from popi_prompt.errors import ModelError
 from popi_prompt.evaluation import in_parallel
 from popi_prompt.events import Advanced, PhaseStarted
 from popi_prompt.inference import summarizer
+from popi_prompt.models.attribution import attributed
 from popi_prompt.optimizers.demonstrations import DemonstrationSet, fits
 from popi_prompt.optimizers.optimizer import Task
 from popi_prompt.optimizers.statements import RewardTable
@@ -146,12 +147,14 @@ class Rehearsal:
     def _weighted(self, users: Sequence[User], examples: DemonstrationSet) -> list[Take]:
         """By the inference model's distribution over the texts."""
         shown = [(demo.signals, demo.summary) for demo in examples.rendered(VIEW)]
+        quoted = [user.user_id for user, _ in examples.examples]
         takes: list[Take] = []
         for user in users:
             signals = render_signals(user.signals, VIEW)
             messages = inference_messages(UNTUNED_INSTRUCTION, shown, signals)
             try:
-                logs = np.array(self.task.door.logprobs("inference", messages, self.texts))
+                with attributed(user_id=user.user_id, quoted=quoted):
+                    logs = np.array(self.task.door.logprobs("inference", messages, self.texts))
             except ModelError:
                 continue
             finally:
