@@ -177,8 +177,8 @@ def test_imagined_answers_follow_the_nearest_demonstration() -> None:
         Message("assistant", "Be thorough and exact."),
         Message("user", "unbelievable complications"),
     )
-    assert imagined.answer(turns, "", own_words=0.0) == "Be thorough and exact."
-    assert sorted(imagined.answer(turns, "", own_words=1.0).split()) == sorted(
+    assert imagined.answer(turns, "", 96, own_words=0.0) == "Be thorough and exact."
+    assert sorted(imagined.answer(turns, "", 96, own_words=1.0).split()) == sorted(
         ["Be", "thorough", "and", "exact."]
     )
 
