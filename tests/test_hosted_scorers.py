@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +110,9 @@ def test_an_embedding_that_fails_is_a_typed_error(
     monkeypatch: pytest.MonkeyPatch, fault: str, error: type[ModelError]
 ) -> None:
     monkeypatch.setattr(transport, "RETRIES", 2)
+    shares: dict[str, Any] = {fault: 1.0}
     with (
-        StubServer(faults=replace(Faults(), **{fault: 1.0})) as server,
+        StubServer(faults=Faults(**shares)) as server,
         door_to(server) as door,
         pytest.raises(error, match="embedding, model 'openai/embed'"),
     ):

@@ -60,7 +60,7 @@ def _client(base: str, key: str) -> Any:
 
     class Client(openai.AsyncOpenAI):
         @property
-        def max_retries(self) -> int:  # type: ignore[override]
+        def max_retries(self) -> int:
             return 0
 
         @max_retries.setter
