@@ -234,7 +234,8 @@ def test_a_function_of_ones_own_measures_and_its_failures_are_shown(
     report = json.loads(succeeded(call("evaluate", program, users, *options)).stdout)
     assert report["scorer"] == f"{own_scorer}:score"
     bare, untuned = report["rows"][:2]
-    assert (bare["prefers"]["mean"], untuned["prefers"]["mean"]) == (0.4, 0.9)
+    assert bare["prefers"]["mean"] == pytest.approx(0.4)
+    assert untuned["prefers"]["mean"] == pytest.approx(0.9)
     for row in report["rows"]:
         assert (row["users"], len(row["failures"])) == (15, 1)
         assert "user 'u03': scorer" in row["failures"][0]["reason"]
@@ -269,13 +270,10 @@ def test_optimize_by_a_scorer_and_a_reward_and_the_program_says_so(
     assert f"scorer {own_scorer}:score, reward {reward}" in shown
 
 
-def test_a_dry_run_calls_no_function_of_ones_own(
+def test_a_dry_run_finds_a_function_that_is_not_there(
     models: Models, users: Path, tmp_path: Path, own_scorer: str
 ) -> None:
-    options = ["--scorer", f"{own_scorer}:wrong", "--trials", 2, "--dry-run", "--json"]
-    result = succeeded(call("optimize", users, "-o", tmp_path / "o.json", *FAKES, *options))
-    assert json.loads(result.stdout)["roles"]["generator"]["calls"] > 0
-    options[1] = f"{own_scorer}:none"
+    options = ["--scorer", f"{own_scorer}:none", "--dry-run"]
     refused(call("optimize", users, "-o", tmp_path / "o.json", *FAKES, *options), 2, "has no")
 
 
