@@ -75,7 +75,7 @@ def _score(name: str, users: tuple[User, ...]) -> tuple[list[float], float]:
     with Access().door({"generator": name, "inference": name}) as door:
         generator = Generator(door, Conditioning("after", "({summary})"))
         found = [
-            LikelihoodScorer().score(generator, pair, user.gold).margin
+            LikelihoodScorer().score(generator, user, pair, user.gold).margin
             for user in users
             for pair in user.pairs
         ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, cast
 
 from popi_prompt.events import Observer, ignore
+from popi_prompt.models import imagined
 from popi_prompt.models.books import Books
 from popi_prompt.models.cache_reader import CacheReader
 from popi_prompt.models.cache_stats import default_path
@@ -26,6 +27,7 @@ from popi_prompt.models.roles import Role
 from popi_prompt.models.route import Route
 from popi_prompt.models.stopwatch import stopwatch
 from popi_prompt.schema import User
+from popi_prompt.scorers import FunctionScorer, Scorer, load_function
 from popi_prompt.workflow import Settings, optimize
 
 
@@ -93,6 +95,7 @@ def estimate(
     that of every hosted model; without it, it is as in the trace that the run would add to, else
     assumed. Raises what `optimize` raises for data and models.
     """
+    settings = replace(settings, scorer=_uncalled(settings.scorer))
     pace = _Pace(speed, past_speeds(settings.access.trace))
     ledger = _Ledger()
     path = default_path()
@@ -116,6 +119,15 @@ def estimate(
         *_about_embedded(dry.values()),
     )
     return Estimate(roles, assumptions)
+
+
+def _uncalled(scorer: str | Scorer | None) -> str | Scorer | None:
+    """A function of the user's own may send something itself: its numbers are imagined."""
+    if isinstance(scorer, str) and ":" in scorer:
+        scorer = load_function(scorer)
+    if isinstance(scorer, FunctionScorer):
+        return replace(scorer, function=imagined.score)
+    return scorer
 
 
 class _Ledger:
