@@ -42,6 +42,7 @@ def person(i: int, taste: str) -> User:
 
 
 USERS = tuple(person(i, TEXTS[i % 2]) for i in range(16))
+SHOWN = {PLAIN: USERS[::2], EXPERT: USERS[1::2]}
 
 
 def last_shown(messages: Messages) -> str:
@@ -79,12 +80,22 @@ def ending_on(text: str) -> DemonstrationSet:
 def test_the_set_that_serves_the_rehearsing_users_wins(taste: str, weighs: bool) -> None:
     users = [user for user in USERS[2:] if user.pairs[0].chosen == taste]
     sets = [ending_on(PLAIN), ending_on(EXPERT)]
-    best = rehearsal(weighs=weighs).best(sets, users, count=1, block=2)
-    assert best == (ending_on(taste),)
+    best = rehearsal(weighs=weighs).best(sets, users, SHOWN, np.random.default_rng(0))
+    assert best[0].examples[-1][1] == taste
 
 
 def test_a_set_is_known_only_after_it_was_rehearsed() -> None:
-    assert rehearsal(weighs=True).best([ending_on(PLAIN)], [], count=1, block=2) == ()
+    rng = np.random.default_rng(0)
+    assert rehearsal(weighs=True).best([ending_on(PLAIN)], [], SHOWN, rng) == ()
+
+
+def test_every_survivor_met_all_users() -> None:
+    found = rehearsal(weighs=True)
+    sets = draw_sets(SHOWN, count=6, rng=np.random.default_rng(1))
+    best = found.best(sets, USERS[2:15], SHOWN, np.random.default_rng(0))
+    assert best
+    assert all(len(found.takes[each]) == 13 for each in best)
+    assert [found.reward(each) for each in best] == sorted(map(found.reward, best), reverse=True)
 
 
 def test_users_stand_under_the_text_that_serves_them_best() -> None:
@@ -112,7 +123,6 @@ def test_only_the_clearest_users_show_a_summary() -> None:
     assert found == {PLAIN: USERS[::2][:5], EXPERT: USERS[1::2][:5]}
 
 
-SHOWN = {PLAIN: USERS[::2], EXPERT: USERS[1::2]}
 ROOM = st.integers(0, 10**6).map(np.random.default_rng)
 LEANS = st.sampled_from([Lean(PLAIN, EXPERT), Lean(EXPERT, PLAIN)])
 
@@ -171,8 +181,6 @@ def test_variations_take_the_lean_out_of_a_set(seed: int) -> None:
     table.fill(USERS, TEXTS, "rewards")
     leaning = DemonstrationSet(((USERS[0], PLAIN), (USERS[1], EXPERT), (USERS[3], EXPERT)))
     found = Rehearsal(task, table, TEXTS)
-    grown = found.grow([leaning], USERS[8:12], SHOWN, np.random.default_rng(seed))
-    assert grown[0] != leaning
-    assert found.takes[grown[0]][0].fit > found.takes[leaning][0].fit
-    fits = [np.mean([take.fit for take in found.takes[each]]) for each in grown]
-    assert fits == sorted(fits, reverse=True)
+    best = found.best([leaning], USERS[8:12], SHOWN, np.random.default_rng(seed))
+    assert leaning not in best[:1]
+    assert found.reward(best[0]) > found.reward(leaning)
