@@ -16,7 +16,8 @@ PopiError
         ├── AuthenticationError   the provider refused the key, or there is none
         ├── RateLimited           the provider asked to slow down, also after retries
         ├── ModelUnavailable      network, time-out or server error, also after retries
-        └── BadResponse           an answer that holds nothing usable: empty, cut off, refused
+        ├── BadResponse           an answer that holds nothing usable: empty, cut off, refused
+        └── ScorerError           a user's own scorer raised, or gave no number in [0, 1]
 """
 
 from __future__ import annotations
@@ -125,3 +126,7 @@ class ModelUnavailable(ModelError):
 
 class BadResponse(ModelError):
     """An answer that holds nothing usable: empty, cut off, refused, or without the choice."""
+
+
+class ScorerError(ModelError):
+    """A user's own scorer raised, or gave no number in [0, 1]."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
 from popi_prompt.events import Observer, ignore
+from popi_prompt.models import imagined
 from popi_prompt.models.books import Books
 from popi_prompt.models.cache import default_path
 from popi_prompt.models.cache_reader import CacheReader
@@ -21,6 +22,7 @@ from popi_prompt.models.model import Model
 from popi_prompt.models.route import Route
 from popi_prompt.models.stopwatch import stopwatch
 from popi_prompt.schema import User
+from popi_prompt.scorers import FunctionScorer, Scorer, load_function
 from popi_prompt.workflow import Settings, optimize
 
 
@@ -86,6 +88,7 @@ def estimate(
     The run's own steps decide what is asked; answers are imagined, or read from the cache where the
     run may use it. Raises what `optimize` raises for data and models.
     """
+    settings = replace(settings, scorer=_uncalled(settings.scorer))
     speed = speed if speed is not None else Speed()
     ledger = _Ledger()
     path = default_path()
@@ -103,6 +106,15 @@ def estimate(
         if role in spent or ledger.cached[role]
     }
     return Estimate(roles, tuple(_assumptions([routes[role] for role in roles], scorer, speed)))
+
+
+def _uncalled(scorer: str | Scorer | None) -> str | Scorer | None:
+    """A function of the user's own may send something itself: its numbers are imagined."""
+    if isinstance(scorer, str) and ":" in scorer:
+        scorer = load_function(scorer)
+    if isinstance(scorer, FunctionScorer):
+        return replace(scorer, function=imagined.score)
+    return scorer
 
 
 class _Ledger:

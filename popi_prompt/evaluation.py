@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TypeVar
-
-import numpy as np
 
 from popi_prompt.errors import ModelError
 from popi_prompt.events import Advanced, Observer, ignore
@@ -16,7 +15,7 @@ from popi_prompt.generator import Generator
 from popi_prompt.models.attribution import attributed
 from popi_prompt.models.stopwatch import stopwatch, wait_for_all
 from popi_prompt.prompts import render_signals
-from popi_prompt.rewards import PopiReward
+from popi_prompt.rewards import Reward, weighted_mean
 from popi_prompt.schema import User
 from popi_prompt.scorers.scorer import PairScore, Scorer
 
@@ -36,18 +35,18 @@ class Outcome:
 
     @property
     def margin(self) -> float:
-        """Mean margin over the user's pairs, in nats."""
-        return float(np.mean([score.margin for score in self.scores]))
+        """Mean margin over the user's pairs by their weights, in the scorer's unit."""
+        return weighted_mean(self.scores, attrgetter("margin"))
 
     @property
     def improved(self) -> float:
-        """Share of the user's pairs with a margin above 0."""
-        return float(np.mean([score.margin > 0 for score in self.scores]))
+        """Share of the user's pairs with a margin above 0, by their weights."""
+        return weighted_mean(self.scores, lambda score: float(score.margin > 0))
 
     @property
     def prefers(self) -> float:
-        """Mean `prefers` over the user's pairs."""
-        return float(np.mean([score.prefers for score in self.scores]))
+        """Mean `prefers` over the user's pairs by their weights."""
+        return weighted_mean(self.scores, attrgetter("prefers"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +66,15 @@ class Metric:
 
     generator: Generator
     scorer: Scorer
-    reward: PopiReward
+    reward: Reward
 
     def outcome(self, user: User, summary: str | None) -> Outcome:
         """Score all pairs of a user under a summary. Raises `ModelError` that names the user."""
         with attributed(user_id=user.user_id):
-            scores = tuple(self.scorer.score(self.generator, pair, summary) for pair in user.pairs)
+            scores = tuple(
+                replace(self.scorer.score(self.generator, user, pair, summary), weight=pair.weight)
+                for pair in user.pairs
+            )
             tokens = 0 if summary is None else self.generator.overhead(summary)
         reward = self.reward.of_user(scores, tokens)
         return Outcome(user.user_id, summary, tokens, scores, reward)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 _VERSION_KEY = "popi_prompt_program"
+_USUAL_REWARD = "popi"  # of a program that names none
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Origin:
     scores_before: Scores | None = None
     scores_after: Scores | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    reward: str = _USUAL_REWARD
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ class Program:
             "models": dict(self.models),
             "origin": {
                 "scorer": origin.scorer,
+                **({} if origin.reward == _USUAL_REWARD else {"reward": origin.reward}),
                 "seed": origin.seed,
                 "dataset": origin.dataset,
                 "users": origin.users,
@@ -227,10 +230,11 @@ def _models(raw: dict[str, Any]) -> dict[str, str]:
 
 def _origin(raw: dict[str, Any]) -> Origin:
     fields = _fields(
-        raw,
+        {"reward": _USUAL_REWARD, **raw},
         "'origin'",
         {
             "scorer": str,
+            "reward": str,
             "seed": int,
             "dataset": str,
             "users": int,

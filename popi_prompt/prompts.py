@@ -20,6 +20,7 @@ from popi_prompt.schema import (
     Preference,
     Rating,
     Signal,
+    User,
 )
 
 Role = Literal["system", "user", "assistant"]
@@ -180,12 +181,38 @@ def choice_messages(context: str | None, pair: Pair, *, swapped: bool) -> Messag
     """A forced choice between the two answers of a pair; `swapped` shows chosen as B."""
     first, second = (pair.rejected, pair.chosen) if swapped else (pair.chosen, pair.rejected)
     about = f"{_unlabelled(context)}\n\n" if context is not None else ""
-    question = (
-        f"{about}Request: {_indented(pair.prompt)}\n\nAnswer A: {_indented(first)}\n\n"
-        f"Answer B: {_indented(second)}\n\n"
-        "Which answer suits this person better? Reply with A or B only."
+    question = "Which answer suits this person better? Reply with A or B only."
+    return (Message("user", f"{about}{_versus(pair.prompt, first, second)}\n\n{question}"),)
+
+
+def _versus(prompt: str, first: str, second: str) -> str:
+    return (
+        f"Request: {_indented(prompt)}\n\nAnswer A: {_indented(first)}\n\n"
+        f"Answer B: {_indented(second)}"
     )
-    return (Message("user", question),)
+
+
+JUDGE_OPTIONS = ("A", "B", "C")  # the first answer, the second, a tie
+
+
+def judge_messages(user: User, prompt: str, first: str, second: str) -> Messages:
+    """Ask a judge who knows the person which of two answers they would like better, or neither.
+
+    The person is known by the gold description, else by all of their pairs.
+    """
+    if user.gold is not None:
+        known = _labelled(("About the person", user.gold))
+    else:
+        known = "\n\n".join(
+            _labelled(("Asked", p.prompt), ("Liked", p.chosen), ("Disliked", p.rejected))
+            for p in user.pairs
+        )
+    question = (
+        "Which answer would this person like better? Reply with A or B only, or with C if they "
+        "would like both the same."
+    )
+    text = f"{known}\n\n{_versus(prompt, first, second)}\n\n{question}"
+    return (Message("user", text),)
 
 
 def _unlabelled(text: str) -> str:

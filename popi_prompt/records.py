@@ -69,7 +69,11 @@ def parse_signal(raw: Any, where: str = "a signal") -> Signal:
 
 def parse_pair(raw: Any, where: str = "a pair") -> Pair:
     """A pair; `chosen` and `rejected` must differ, or it could not tell anything."""
-    return Pair(*_contrast(raw, where))
+    record = _object(raw, where, required=_CONTRAST, optional=("weight",))
+    weight = _number(record.get("weight", 1.0), f"{where}, weight")
+    if weight <= 0:
+        raise DataError(f"{where} has weight {weight:g}, expected a number above 0")
+    return Pair(*_contrast(record, where), weight=weight)
 
 
 def user_record(user: User) -> dict[str, Any]:
@@ -78,12 +82,15 @@ def user_record(user: User) -> dict[str, Any]:
     if user.group is not None:
         record["group"] = user.group
     record["signals"] = [signal_record(signal) for signal in user.signals]
-    record["pairs"] = [
-        {"prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected} for p in user.pairs
-    ]
+    record["pairs"] = [_pair_record(pair) for pair in user.pairs]
     if user.gold is not None:
         record["gold"] = user.gold
     return record
+
+
+def _pair_record(pair: Pair) -> dict[str, Any]:
+    record: dict[str, Any] = {name: getattr(pair, name) for name in _CONTRAST}
+    return record if pair.weight == 1 else {**record, "weight": _written(pair.weight)}
 
 
 def signal_record(signal: Signal) -> dict[str, Any]:
@@ -122,7 +129,7 @@ def _interaction(raw: Record, where: str) -> Interaction:
 
 
 def _preference(raw: Record, where: str) -> Preference:
-    return Preference(*_contrast(raw, where))
+    return Preference(*_contrast(_object(raw, where, required=_CONTRAST), where))
 
 
 def _edit(raw: Record, where: str) -> Edit:
@@ -166,9 +173,11 @@ _SIGNAL_PARSERS: dict[str, Callable[[Record, str], Signal]] = {
 }
 
 
-def _contrast(raw: Any, where: str) -> tuple[str, str, str]:
-    record = _object(raw, where, required=("prompt", "chosen", "rejected"))
-    prompt, chosen, rejected = (_text(record, key, where) for key in record)
+_CONTRAST = ("prompt", "chosen", "rejected")
+
+
+def _contrast(record: Record, where: str) -> tuple[str, str, str]:
+    prompt, chosen, rejected = (_text(record, key, where) for key in _CONTRAST)
     if chosen.strip() == rejected.strip():
         raise DataError(f"{where}: chosen and rejected are the same text {_shown(chosen)}")
     return prompt, chosen, rejected

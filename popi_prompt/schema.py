@@ -76,11 +76,15 @@ Signal = Persona | Interaction | Preference | Edit | Rating | Dialogue
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What the reward is measured on; the inference step never sees it."""
+    """What the reward is measured on; the inference step never sees it.
+
+    `weight` says how much it counts beside the other pairs of the same user.
+    """
 
     prompt: str
     chosen: str
     rejected: str
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 
 from popi_prompt.errors import ModelError
@@ -10,13 +11,13 @@ from popi_prompt.models.door import Door
 from popi_prompt.models.meter import Caps, Meter
 from popi_prompt.models.model import Answer, Sampling
 from popi_prompt.models.roles import ROLES
-from popi_prompt.prompts import Messages
+from popi_prompt.prompts import Message, Messages
 
 Reply = Callable[[Messages, Sampling], str]
 
 
 class FakeModel:
-    """A model whose answers are a function; satisfies `Model` and `ScoringModel`.
+    """A model whose answers are a function; satisfies `Model`, `ScoringModel`, `EmbeddingModel`.
 
     A response's log-probability is -1 for every word of it that the messages do not hold, and
     -0.1 for every word they do: a context that speaks like the response makes it likelier.
@@ -58,6 +59,14 @@ class FakeModel:
         """All options are equally likely."""
         self._note("odds", messages)
         return tuple(1 / len(options) for _ in options)
+
+    def embed(self, text: str) -> tuple[float, ...]:
+        """How often words fall into each of 64 bins; texts that share words are alike."""
+        self._note("embedding", (Message("user", text),))
+        bins = [0.0] * 64
+        for word in _words(text) or [""]:
+            bins[zlib.crc32(word.encode("utf-8", "surrogatepass")) % len(bins)] += 1
+        return tuple(bins)
 
     def count_tokens(self, text: str) -> int:
         """Words."""

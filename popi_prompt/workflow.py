@@ -24,7 +24,7 @@ from popi_prompt.models.roles import RECORDED
 from popi_prompt.optimizers import Optimizer, PopiOptimizer, Task
 from popi_prompt.program import Origin, Program, Scores
 from popi_prompt.report import COMPILED, GOLD, IMPROVED, MARGIN, NO_CONTEXT, UNTUNED, Report, Row
-from popi_prompt.rewards import PopiReward
+from popi_prompt.rewards import PopiReward, Reward
 from popi_prompt.schema import User
 from popi_prompt.scorers import Scorer, make_scorer
 from popi_prompt.split import Split, split_users
@@ -37,17 +37,20 @@ DEFAULT_MODEL = "local/smollm2-135m"
 class Settings:
     """What `optimize` can be told.
 
-    None means: for `proposer` the inference model, for `judge` the generator, for `scorer` the best
-    one the generator allows, for `max_users` everyone, for `held_out` the whole test part in the
-    report. `access` says how models are reached, what the run may cost and what it keeps.
+    None means: for `proposer` the inference model, for `judge` the generator, for
+    `embedding_model` the generator if it is an embedded one, for `scorer` the best one the
+    generator allows, for `max_users` everyone, for `held_out` the whole test part in the report.
+    `scorer` is a name, a "module:function" or a `Scorer`. `access` says how models are reached,
+    what the run may cost and what it keeps.
     """
 
     generator: str = DEFAULT_MODEL
     inference_model: str = DEFAULT_MODEL
     proposer: str | None = None
     judge: str | None = None
-    scorer: str | None = None
-    reward: PopiReward = field(default_factory=PopiReward)
+    embedding_model: str | None = None
+    scorer: str | Scorer | None = None
+    reward: Reward = field(default_factory=PopiReward)
     trials: int = 8
     max_users: int | None = None
     held_out: int | None = None
@@ -60,7 +63,9 @@ class Settings:
             "generator": self.generator,
             "inference": self.inference_model,
             "proposer": self.proposer or self.inference_model,
-            "judge": self.judge or self.generator,
+            **self.access.scoring_names(
+                self.generator, judge=self.judge, embedding=self.embedding_model
+            ),
         }
 
     def door(self, observer: Observer = ignore) -> Door:
@@ -146,6 +151,7 @@ def _program(candidate: Candidate, door: Door, origin: Origin) -> Program:
 def _origin(settings: Settings, scorer: Scorer, users: Sequence[User]) -> Origin:
     return Origin(
         scorer=scorer.name,
+        reward=settings.reward.name,
         seed=settings.seed,
         dataset=fingerprint(users),
         users=len(users),
@@ -199,7 +205,7 @@ def compare(
     users: Sequence[User],
     door: Door,
     scorer: Scorer,
-    reward: PopiReward,
+    reward: Reward,
     observer: Observer = ignore,
 ) -> Report:
     """The report's rows on these users. Gold is measured where every user has one.

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from popi_prompt.models.access import Access
     from popi_prompt.models.meter import Spent
 
+SCORERS = "likelihood, choice, judge, similarity, or module:function."
+EMBEDDING_DEFAULT = "default: the generator if it is local"
 _OPTIONS = (
     click.option(
         "--config", type=click.Path(path_type=Path), help="TOML: how each role's model is reached."

@@ -6,14 +6,22 @@ from pathlib import Path
 
 import click
 
-from popi_prompt.cli.access import AccessOptions, access_options, print_bill
+from popi_prompt.cli.access import (
+    EMBEDDING_DEFAULT,
+    SCORERS,
+    AccessOptions,
+    access_options,
+    print_bill,
+)
 
 
 @click.command(name="evaluate", short_help="Measure a program on users it never saw.")
 @click.argument("program", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--generator", help="Measure with another generator.  [default: the program's]")
-@click.option("--scorer", type=click.Choice(["likelihood", "choice"]), help="[default: by route]")
+@click.option("--judge", help="Compares answers.  [default: the generator]")
+@click.option("--embedding-model", help=f"Places answers.  [{EMBEDDING_DEFAULT}]")
+@click.option("--scorer", help=f"{SCORERS}  [default: by route]")
 @click.option("--held-out", type=click.IntRange(1), help="Measure at most this many users.")
 @access_options
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -21,6 +29,8 @@ def command(
     program: Path,
     data: Path,
     generator: str | None,
+    judge: str | None,
+    embedding_model: str | None,
     scorer: str | None,
     held_out: int | None,
     as_json: bool,
@@ -49,6 +59,7 @@ def command(
 
     measured = workflow.held_out(loaded, users)[:held_out]
     names = access.names(loaded.models, generator=generator)
+    names |= access.scoring_names(names["generator"], judge=judge, embedding=embedding_model)
     with Display() as display, access.door(names, display) as door:
         report = workflow.compare(
             loaded.candidate,

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from popi_prompt.cli.access import AccessOptions, access_options, bill_record, print_bill
+from popi_prompt.cli.access import (
+    EMBEDDING_DEFAULT,
+    SCORERS,
+    AccessOptions,
+    access_options,
+    bill_record,
+    print_bill,
+)
 
 if TYPE_CHECKING:
+    from popi_prompt.rewards import Reward
     from popi_prompt.schema import User
     from popi_prompt.workflow import Settings
 
@@ -24,12 +33,16 @@ DEFAULT_MODEL = "local/smollm2-135m"
 @click.option("--inference-model", help=f"Summarizes.  [default: {DEFAULT_MODEL}]")
 @click.option("--proposer", help="Writes instructions.  [default: the inference model]")
 @click.option("--judge", help="Compares answers.  [default: the generator]")
-@click.option("--scorer", type=click.Choice(["likelihood", "choice"]), help="[default: by route]")
+@click.option("--embedding-model", help=f"Places answers.  [{EMBEDDING_DEFAULT}]")
+@click.option("--scorer", help=f"{SCORERS}  [default: by route]")
+@click.option(
+    "--reward", default="popi", show_default=True, type=click.Choice(["popi", "accuracy", "margin"])
+)
 @click.option("--trials", default=8, show_default=True, type=click.IntRange(1), help="Searched.")
 @click.option("--max-users", type=click.IntRange(3), help="Use at most this many users.")
 @click.option("--held-out", type=click.IntRange(1), help="Report on at most this many users.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all draws.")
-@click.option("--beta", default=0.01, show_default=True, type=float, help="Of the POPI reward.")
+@click.option("--beta", type=float, help="Of the reward popi.  [default: 0.01]")
 @click.option("--token-budget", default=40, show_default=True, type=click.IntRange(0))
 @click.option("--token-penalty", default=0.0, show_default=True, type=float, help="Per token over.")
 @access_options
@@ -43,12 +56,14 @@ def command(
     inference_model: str | None,
     proposer: str | None,
     judge: str | None,
+    embedding_model: str | None,
     scorer: str | None,
+    reward: str,
     trials: int,
     max_users: int | None,
     held_out: int | None,
     seed: int,
-    beta: float,
+    beta: float | None,
     token_budget: int,
     token_penalty: float,
     untuned: bool,
@@ -67,8 +82,6 @@ def command(
       popi-prompt optimize datasets/tastes.jsonl -o tastes.json
       popi-prompt optimize users.jsonl -o p.json --generator openai/gpt-4o-mini --dry-run
     """
-    import math
-
     from popi_prompt.dataset import load_users
     from popi_prompt.errors import UsageError
     from popi_prompt.files import check_writable
@@ -79,23 +92,20 @@ def command(
         raise UsageError(
             "--untuned calls no model, so there is nothing to estimate; drop --dry-run"
         )
-    if not 0 < beta < math.inf:
-        raise UsageError(f"--beta is {beta:g}; it must be a number above 0")
-    if not 0 <= token_penalty < math.inf:
-        raise UsageError(f"--token-penalty is {token_penalty:g}; it must be 0 or more")
+    maximised = _reward(reward, beta, token_budget, token_penalty)
     access = options.access()
     users = load_users(data, need_pairs=True)
 
     from popi_prompt import workflow
-    from popi_prompt.rewards import PopiReward
 
     settings = workflow.Settings(
         generator=access.name("generator", generator, DEFAULT_MODEL),
         inference_model=access.name("inference", inference_model, DEFAULT_MODEL),
         proposer=access.name("proposer", proposer, "") or None,
         judge=access.name("judge", judge, "") or None,
+        embedding_model=embedding_model,
         scorer=scorer,
-        reward=PopiReward(beta, token_budget, token_penalty),
+        reward=maximised,
         trials=trials,
         max_users=max_users,
         held_out=held_out,
@@ -118,6 +128,26 @@ def command(
             raise
     done.program.save(output)
     _print(done, data, output, as_json)
+
+
+def _reward(name: str, beta: float | None, budget: int, penalty: float) -> Reward:
+    """The reward that the options name. Raises `UsageError` for numbers that cannot work."""
+    import math
+
+    from popi_prompt.errors import UsageError
+    from popi_prompt.rewards import AccuracyReward, MarginReward, PopiReward
+
+    if beta is not None and name != PopiReward.name:
+        raise UsageError(f"--beta is of the reward 'popi', and --reward is {name!r}; drop one")
+    if beta is not None and not 0 < beta < math.inf:
+        raise UsageError(f"--beta is {beta:g}; it must be a number above 0")
+    if not 0 <= penalty < math.inf:
+        raise UsageError(f"--token-penalty is {penalty:g}; it must be 0 or more")
+    if name == PopiReward.name:
+        popi = PopiReward(token_budget=budget, token_penalty=penalty)
+        return popi if beta is None else replace(popi, beta=beta)
+    other = {each.name: each for each in (AccuracyReward, MarginReward)}[name]
+    return other(token_budget=budget, token_penalty=penalty)
 
 
 def _estimate(users: Sequence[User], settings: Settings, as_json: bool) -> None:

@@ -43,6 +43,18 @@ class Access:
             for role, name in recorded.items()
         }
 
+    def scoring_names(
+        self, generator: str, *, judge: str | None = None, embedding: str | None = None
+    ) -> dict[str, str]:
+        """Models that only scorers ask, by role: the judge, and what embeds if there is one.
+
+        Both are the generator's own unless named, as far as an embedded one embeds.
+        """
+        names = {"judge": self.name("judge", judge, generator)}
+        own = generator if Route(generator).embedded else ""
+        embeds = self.name("embedding", embedding, own)
+        return {**names, "embedding": embeds} if embeds else names
+
     def routes(self, names: Mapping[str, str]) -> dict[str, Route]:
         """Routes to these models. A role without a section that shares its stand-in's model is
         reached the same way.

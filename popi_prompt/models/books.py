@@ -154,6 +154,8 @@ class _Entry:
         """As far as it came."""
         spent, told = self._account.spent, attribution()
         answer = self.answer if isinstance(self.answer, tuple) else _text(self.answer)
+        if self._question.request.kind == "embedding" and isinstance(answer, tuple):
+            answer = f"{len(answer)} numbers"  # nobody reads them, and they can be turned to text
         return Call(
             role=self._question.role,
             model=self._question.route.model,

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from popi_prompt.errors import DataError
 from popi_prompt.prompts import Message, Messages
 
-Kind = Literal["chat", "logprobs", "odds", "probe"]
+Kind = Literal["chat", "logprobs", "odds", "embedding", "probe"]
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "role": (str,),

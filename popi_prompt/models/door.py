@@ -12,13 +12,20 @@ from popi_prompt.errors import BadResponse, CallError, ModelError, UsageError
 from popi_prompt.models.attribution import attribution
 from popi_prompt.models.books import Books, Question
 from popi_prompt.models.meter import Spent, unknown_price
-from popi_prompt.models.model import Answer, Hosted, Model, Sampling, ScoringModel
+from popi_prompt.models.model import (
+    Answer,
+    EmbeddingModel,
+    Hosted,
+    Model,
+    Sampling,
+    ScoringModel,
+)
 from popi_prompt.models.prices import price_of
 from popi_prompt.models.request import Kept, Request
 from popi_prompt.models.roles import ROLES as ROLES
 from popi_prompt.models.roles import Role
 from popi_prompt.models.route import Route, ScoringMethod
-from popi_prompt.prompts import Messages
+from popi_prompt.prompts import Message, Messages
 
 if TYPE_CHECKING:
     from popi_prompt.models.capability import Capability
@@ -119,6 +126,15 @@ class Door:
         model = self.model(role)
         request = Request("odds", messages, given=tuple(options))
         return self._once(role, request, lambda: model.option_odds(messages, options))
+
+    def embedding(self, role: Role, text: str) -> tuple[float, ...]:
+        """The text's vector; see `EmbeddingModel`."""
+        model = self.model(role)
+        if not isinstance(model, EmbeddingModel):
+            raise UsageError(f"{role} {self.names[role]!r} does not embed texts")
+        embeds: EmbeddingModel = model
+        request = Request("embedding", (Message("user", text),))
+        return self._once(role, request, lambda: embeds.embed(text))
 
     def count_tokens(self, role: Role, text: str) -> int:
         """Tokens of a text by the role's tokenizer."""

@@ -57,7 +57,7 @@ class DryModel:
     def chat(self, messages: Messages, sampling: Sampling) -> Answer:
         """A text of a plausible length, never cut off."""
         drawn = str(astuple(sampling))
-        words = imagined.answer(messages, drawn, own_words=self.own_words).split()
+        words = imagined.answer(messages, drawn, sampling.max_tokens, self.own_words).split()
         text = " ".join(words[: sampling.max_tokens])
         tokens_out = min(self.count_tokens(text), sampling.max_tokens)
         return Answer(text, "stop", self.prompt_tokens(messages), tokens_out)
@@ -69,6 +69,10 @@ class DryModel:
     def option_odds(self, messages: Messages, options: Sequence[str]) -> tuple[float, ...]:
         """Imagined."""
         return imagined.odds(messages, options)
+
+    def embed(self, text: str) -> tuple[float, ...]:
+        """Imagined."""
+        return imagined.embedding(text)
 
     def prompt_tokens(self, messages: Messages) -> int:
         """With what a chat template adds."""
@@ -116,6 +120,11 @@ class DryHosted(DryModel):
         for response in responses:
             self._bill(self.prompt_tokens(messages) + self.count_tokens(response), 1)
         return self.logprobs(messages, responses)
+
+    def embed(self, text: str) -> tuple[float, ...]:
+        """One request."""
+        self._bill(self.count_tokens(text), 0)
+        return super().embed(text)
 
     def _expected(self) -> Literal["echo", "prompt_logprobs", "top_logprobs", "neither"]:
         if self.route.scoring is not None:

@@ -15,9 +15,12 @@ from functools import lru_cache
 from itertools import pairwise
 
 from popi_prompt.prompts import Messages
+from popi_prompt.schema import Pair, User
 
 SUMMARY_WORDS = 38  # about 45 tokens: what an untuned instruction brings
 SENTENCE_WORDS = 26  # an instruction, or a summary asked for as one sentence
+ANSWER_WORDS = 170  # a generator's answer to a prompt
+_ROOM_FOR_ANSWERS = 256  # tokens: no summary or instruction is given so many
 _PULL = 1.5  # nats, for answers whose words differ by one letter
 _NOISE = 0.4  # nats
 _PER_WORD = -2.5  # nats
@@ -31,9 +34,10 @@ _CHOICE = re.compile(
 )
 
 
-def answer(messages: Messages, drawn: str, *, own_words: float) -> str:
+def answer(messages: Messages, drawn: str, most: int, own_words: float) -> str:
     """A summary like that of the nearest demonstration, else a text as long as was asked for.
 
+    `most` are the tokens it may take: much room is for an answer that leans as its messages do.
     `own_words` is the share of requests that get a text of their own, where others repeat what
     they are shown. `drawn` tells draws of one request apart.
     """
@@ -49,22 +53,30 @@ def answer(messages: Messages, drawn: str, *, own_words: float) -> str:
         if rng.random() < own_words:
             rng.shuffle(words)
         return " ".join(words)
+    if most >= _ROOM_FOR_ANSWERS:
+        # Short words or long ones, so that what embeds or judges the answer sees the lean.
+        likes_long = sum(lean(message.content) for message in messages) > 0
+        words = sorted(_WORDS, key=len, reverse=likes_long)[: len(_WORDS) // 2]
+        return " ".join(rng.choices(words, k=ANSWER_WORDS))
     asked_for_summary = messages[0].role == "system"
     count = SUMMARY_WORDS if asked_for_summary else SENTENCE_WORDS
     return " ".join(rng.choices(_WORDS, k=count))
 
 
 def odds(messages: Messages, options: Sequence[str]) -> tuple[float, ...]:
-    """Odds of the first two options by what the context leans to; equal ones for other requests."""
+    """Odds of the first two options by what the context leans to; equal ones for other requests.
+
+    A third option, a tie, is never taken.
+    """
     text = messages[-1].content
     found = _CHOICE.match(text)
-    if found is None or len(options) != 2:
+    if found is None or len(options) not in (2, 3):
         return tuple(1 / len(options) for _ in options)
     context, first, second = found.groups()
     gap = word_length(first) - word_length(second)
     margin = lean(context) * gap + _random(text).gauss(0, _NOISE)
     likely = 1 / (1 + math.exp(-max(-30.0, min(30.0, margin))))
-    return (likely, 1 - likely)
+    return (likely, 1 - likely, *(0.0 for _ in options[2:]))
 
 
 def logprobs(messages: Messages, responses: Sequence[str]) -> tuple[float, ...]:
@@ -80,6 +92,22 @@ def logprobs(messages: Messages, responses: Sequence[str]) -> tuple[float, ...]:
         )
         for response in responses
     )
+
+
+def score(user: User, pair: Pair, summary: str | None, answer: str) -> float:
+    """By the length of the answer's words, beside those of the pair's answers."""
+    words = word_length(answer)
+    to_chosen, to_rejected = (
+        abs(words - word_length(text)) for text in (pair.chosen, pair.rejected)
+    )
+    both = to_chosen + to_rejected
+    return to_rejected / both if both > 0 else 0.5
+
+
+def embedding(text: str) -> tuple[float, ...]:
+    """By the length of its words and a little by the rest."""
+    rng = _random(text)
+    return (1.0, word_length(text) / 5, *(rng.gauss(0, 0.1) for _ in range(6)))
 
 
 @lru_cache(maxsize=1 << 16)

@@ -49,19 +49,26 @@ class LiteLLMModel:
 
     def option_odds(self, messages: Messages, options: Sequence[str]) -> tuple[float, ...]:
         """From the first token's top log-probabilities where the route returns them."""
-        if self.top_logprobs:
-            response = self._complete(
-                messages, Sampling(max_tokens=1), logprobs=True, top_logprobs=_TOP_LOGPROBS
-            )
-            odds = _odds_from_top(response, options)
-            if odds is not None:
-                return odds
+        odds = self._soft_odds(messages, options) if self.top_logprobs else None
+        if odds is not None:
+            return odds
         # An explanation after the option may be cut off; the option comes first.
         text = _answer(self._complete(messages, Sampling(max_tokens=_NAMED_WITHIN))).text
         named = [bool(re.search(rf"\b{re.escape(option)}\b", text)) for option in options]
         if sum(named) != 1:
             raise BadResponse(f"the answer {text!r} does not name one of {', '.join(options)}")
         return tuple(float(each) for each in named)
+
+    def _soft_odds(self, messages: Messages, options: Sequence[str]) -> tuple[float, ...] | None:
+        try:
+            response = self._complete(
+                messages, Sampling(max_tokens=1), logprobs=True, top_logprobs=_TOP_LOGPROBS
+            )
+        except BadResponse:
+            # A server may refuse to give any, whatever LiteLLM knows of its provider. What it
+            # refuses for another reason, it refuses without them, too.
+            return None
+        return _odds_from_top(response, options)
 
     def probe(self) -> Capability:
         """What log-probabilities the route gives."""
@@ -76,6 +83,10 @@ class LiteLLMModel:
         if self._template is None:
             raise BadResponse("scoring by echo needs the model's chat_template in a --config file")
         return score_with_echo(self.transport, self._template, messages, responses)
+
+    def embed(self, text: str) -> tuple[float, ...]:
+        """One embedding request."""
+        return _vector(self.transport.embed(text))
 
     def count_tokens(self, text: str) -> int:
         """By LiteLLM's tokenizer for the model, or its default where it knows none."""
@@ -111,6 +122,14 @@ def _answer(response: Any) -> Answer:
         tokens_in=getattr(usage, "prompt_tokens", 0) or 0,
         tokens_out=getattr(usage, "completion_tokens", 0) or 0,
     )
+
+
+def _vector(response: Any) -> tuple[float, ...]:
+    found = response.data[0]["embedding"] if response.data else None
+    numbers = isinstance(found, list) and all(type(each) in (int, float) for each in found)
+    if not numbers or not all(map(math.isfinite, found)) or not any(found):
+        raise BadResponse("the embedding is empty, zero, or holds something else than numbers")
+    return tuple(map(float, found))
 
 
 def _odds_from_top(response: Any, options: Sequence[str]) -> tuple[float, ...] | None:

@@ -59,7 +59,7 @@ _silence: Any = None  # llama.cpp keeps a pointer to the callback, so Python mus
 class LlamaContext:
     """One model with `slots` sequences, each with a KV cache of its own. Not thread-safe."""
 
-    def __init__(self, path: Path, *, context: int, slots: int):
+    def __init__(self, path: Path, *, context: int, slots: int, embeds: bool = False):
         self._lib = lib = load_library()
         model_params = lib.llama_model_default_params()
         model_params.n_gpu_layers = 0
@@ -75,12 +75,15 @@ class LlamaContext:
         params.kv_unified = False
         params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.no_perf = True
+        params.embeddings = embeds
+        params.pooling_type = lib.LLAMA_POOLING_TYPE_NONE
         self._context = lib.llama_init_from_model(self._model, params)
         if not self._context:
             raise UnknownModel(f"{str(path)!r}: llama.cpp could not make a context; out of memory?")
         self._memory = lib.llama_get_memory(self._context)
         self._vocab = lib.llama_model_get_vocab(self._model)
         self._vocab_size = lib.llama_vocab_n_tokens(self._vocab)
+        self.width = lib.llama_model_n_embd(self._model)
         self._batch = lib.llama_batch_init(BATCH, 0, 1)
 
     def evaluate(self, entries: Sequence[Entry], threads: int) -> NDArray[np.float32]:
@@ -89,6 +92,20 @@ class LlamaContext:
         The array is a view that the next call overwrites. `threads` changes the time, not a bit of
         the result.
         """
+        rows = self._run(entries, threads)
+        if rows == 0:
+            return np.empty((0, self._vocab_size), dtype=np.float32)
+        pointer = self._lib.llama_get_logits(self._context)
+        return np.ctypeslib.as_array(pointer, shape=(rows, self._vocab_size))
+
+    def hidden(self, entries: Sequence[Entry], threads: int) -> NDArray[np.float32]:
+        """As `evaluate`, but the last layer's states; for a context that `embeds`."""
+        rows = self._run(entries, threads)
+        pointer = self._lib.llama_get_embeddings(self._context)
+        return np.ctypeslib.as_array(pointer, shape=(rows, self.width))
+
+    def _run(self, entries: Sequence[Entry], threads: int) -> int:
+        """How many rows of output there are."""
         self._lib.llama_set_n_threads(self._context, threads, threads)
         batch = self._batch
         for i, entry in enumerate(entries):
@@ -101,11 +118,7 @@ class LlamaContext:
         code = self._lib.llama_decode(self._context, batch)
         if code != 0:
             raise RuntimeError(f"llama_decode returned {code} for {len(entries)} tokens")
-        rows = sum(entry.logits for entry in entries)
-        if rows == 0:
-            return np.empty((0, self._vocab_size), dtype=np.float32)
-        pointer = self._lib.llama_get_logits(self._context)
-        return np.ctypeslib.as_array(pointer, shape=(rows, self._vocab_size))
+        return sum(entry.logits for entry in entries)
 
     def truncate(self, slot: int, length: int) -> None:
         """Forget everything of a sequence from position `length` on."""

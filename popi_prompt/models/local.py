@@ -14,6 +14,7 @@ from popi_prompt.errors import BadResponse
 from popi_prompt.models.chat_template import ChatTemplate
 from popi_prompt.models.cores import Cores
 from popi_prompt.models.llama_context import LlamaContext, load_library
+from popi_prompt.models.llama_embedder import LlamaEmbedder
 from popi_prompt.models.llama_engine import LlamaEngine
 from popi_prompt.models.model import Answer, Sampling
 from popi_prompt.models.route import EMBEDDED
@@ -29,7 +30,7 @@ _JOB_TOKENS = 128  # a waiting job's usual work, weighed against a prefix at han
 
 
 class LocalModel:
-    """A GGUF model in this process; satisfies `Model` and `ScoringModel`."""
+    """A GGUF model in this process; satisfies `Model`, `ScoringModel` and `EmbeddingModel`."""
 
     def __init__(self, name: str):
         load_library()
@@ -47,6 +48,7 @@ class LocalModel:
             for context in contexts
         ]
         self.concurrency = GENERATING * len(self.engines)
+        self._embedder = LlamaEmbedder(path, cores, context=CONTEXT)
         bos = self._context.begin_of_text()
         self._bos_token = bos[0] if bos else None
         self._template = ChatTemplate(
@@ -81,6 +83,10 @@ class LocalModel:
         values = np.array(self.logprobs(messages, options))
         odds = np.exp(values - values.max())
         return tuple(float(each) for each in odds / odds.sum())
+
+    def embed(self, text: str) -> tuple[float, ...]:
+        """The mean of the last layer's states over the text's tokens, no chat template."""
+        return self._embedder.embed(text)
 
     def count_tokens(self, text: str) -> int:
         """By the model's own tokenizer."""

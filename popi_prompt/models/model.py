@@ -77,6 +77,15 @@ class ScoringModel(Protocol):
 
 
 @runtime_checkable
+class EmbeddingModel(Protocol):
+    """A model that can also place a text in a space, where near means alike."""
+
+    def embed(self, text: str) -> tuple[float, ...]:
+        """The text's vector: finite, not zero, of the same length for every text."""
+        ...
+
+
+@runtime_checkable
 class Hosted(Protocol):
     """A model that sends requests, each of them paid by `meter.account()`.
 

@@ -81,6 +81,11 @@ class Transport:
         )
         return self._send(call, prompts, max_tokens * len(prompts))
 
+    def embed(self, text: str) -> Any:
+        """An embedding response as LiteLLM returns it. Raises `ModelError`."""
+        call = partial(self._litellm.aembedding, input=[text], encoding_format="float")
+        return self._send(call, [text], 0)
+
     def _text_client(self) -> Any:
         """A kept client for text completions; None where LiteLLM must find the address itself."""
         _, _, key, base = self._litellm.get_llm_provider(

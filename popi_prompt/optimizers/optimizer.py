@@ -12,7 +12,7 @@ from popi_prompt.events import Observer
 from popi_prompt.generator import Generator
 from popi_prompt.models.door import Door
 from popi_prompt.prompts import Conditioning
-from popi_prompt.rewards import PopiReward
+from popi_prompt.rewards import Reward
 from popi_prompt.schema import User
 from popi_prompt.scorers.scorer import Scorer
 
@@ -29,7 +29,7 @@ class Task:
     val: tuple[User, ...]
     door: Door
     scorer: Scorer
-    reward: PopiReward
+    reward: Reward
     trials: int
     seed: int
     observer: Observer

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from popi_prompt.generator import Generator
-from popi_prompt.schema import Pair
-from popi_prompt.scorers.scorer import PairScore
-
-_EDGE = 0.01
+from popi_prompt.schema import Pair, User
+from popi_prompt.scorers.scorer import PairScore, log_odds
 
 
 class ChoiceScorer:
@@ -20,18 +16,14 @@ class ChoiceScorer:
 
     name = "choice"
     prefers_label = "choice accuracy"
+    unit = "nats"
 
-    def score(self, generator: Generator, pair: Pair, summary: str | None) -> PairScore:
+    def score(self, generator: Generator, user: User, pair: Pair, summary: str | None) -> PairScore:
         """Two calls with the summary, and two for the reference without it."""
         bare = _mean(generator.choice(pair, None))
         prefers = bare if summary is None else _mean(generator.choice(pair, summary))
-        return PairScore(margin=_logit(prefers) - _logit(bare), prefers=prefers)
+        return PairScore(margin=log_odds(prefers) - log_odds(bare), prefers=prefers)
 
 
 def _mean(both_orders: tuple[float, float]) -> float:
     return sum(both_orders) / 2
-
-
-def _logit(probability: float) -> float:
-    kept = min(max(probability, _EDGE), 1 - _EDGE)
-    return math.log(kept / (1 - kept))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from popi_prompt.generator import Generator
-from popi_prompt.schema import Pair
+from popi_prompt.schema import Pair, User
 from popi_prompt.scorers.scorer import PairScore
 
 
@@ -16,8 +16,9 @@ class LikelihoodScorer:
 
     name = "likelihood"
     prefers_label = "preference accuracy"
+    unit = "nats"
 
-    def score(self, generator: Generator, pair: Pair, summary: str | None) -> PairScore:
+    def score(self, generator: Generator, user: User, pair: Pair, summary: str | None) -> PairScore:
         """`prefers` is 1 where the chosen answer is the likelier one, 0.5 for a tie."""
         bare = generator.log_ratio(pair, None)
         ratio = bare if summary is None else generator.log_ratio(pair, summary)

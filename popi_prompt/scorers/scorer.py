@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
 from popi_prompt.generator import Generator
-from popi_prompt.schema import Pair
+from popi_prompt.schema import Pair, User
+
+_EDGE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class PairScore:
     """One pair under one summary.
 
-    `margin`: log-odds shift towards the chosen answer that the summary causes, in nats; above 0 is
-    better than no summary, and without a summary it is 0.
-    `prefers`: how far the generator itself prefers the chosen answer, in [0, 1]; chance is 0.5.
+    `margin`: shift towards what the person chose that the summary causes, in the scorer's unit;
+    above 0 is better than no summary, and without a summary it is 0.
+    `prefers`: how far what the generator does suits the person, in [0, 1]; chance is 0.5.
+    `weight`: the pair's, as the data give it.
     """
 
     margin: float
     prefers: float
+    weight: float = 1.0
 
 
 class Scorer(Protocol):
-    """Scores a pair; deterministic for a deterministic generator."""
+    """Scores a pair; deterministic for deterministic models, and called by several threads.
+
+    `name` is what `--scorer` is given, `prefers_label` what `PairScore.prefers` means in words, and
+    `unit` that of the margin: "nats" or "cosine".
+    """
 
     name: str
     prefers_label: str
+    unit: str
 
-    def score(self, generator: Generator, pair: Pair, summary: str | None) -> PairScore:
-        """Score one pair. Raises `ModelError`; a failure is never a score."""
+    def score(self, generator: Generator, user: User, pair: Pair, summary: str | None) -> PairScore:
+        """Score one pair of a user; `summary` is None for no context.
+
+        Without a summary the margin is exactly 0. No model but the frozen generator is told the
+        summary. Raises `ModelError`; a failure is never a score.
+        """
         ...
+
+
+def log_odds(probability: float) -> float:
+    """Log-odds in nats; probabilities are kept within [0.01, 0.99], so that they are finite."""
+    kept = min(max(probability, _EDGE), 1 - _EDGE)
+    return math.log(kept / (1 - kept))

@@ -1,0 +1,88 @@
+"""A scorer of one's own: a Python function, found by `module:function`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+
+from popi_prompt.errors import CallError, ScorerError, UsageError
+from popi_prompt.generator import Generator
+from popi_prompt.schema import Pair, User
+from popi_prompt.scorers.scorer import PairScore, log_odds
+
+ScoringFunction = Callable[[User, Pair, "str | None", str], float]
+"""`function(user, pair, summary, answer) -> float` in [0, 1], 1 for an answer that suits best.
+
+`answer` is what the frozen generator wrote to `pair.prompt` with `summary`; without one, `summary`
+is None and `answer` what anybody gets. Called by several threads; the same arguments must give the
+same number.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionScorer:
+    """`prefers` is the function's number; the margin is the shift of its log-odds in nats.
+
+    Numbers are kept within [0.01, 0.99] for the log-odds.
+    """
+
+    name: str
+    function: ScoringFunction
+    prefers_label: str = "mean score"
+    unit: str = "nats"
+
+    def score(self, generator: Generator, user: User, pair: Pair, summary: str | None) -> PairScore:
+        """Two answers. Raises `ScorerError` where the function raises or gives no such number."""
+        bare = self._value(generator, user, pair, None)
+        prefers = bare if summary is None else self._value(generator, user, pair, summary)
+        return PairScore(margin=log_odds(prefers) - log_odds(bare), prefers=prefers)
+
+    def _value(self, generator: Generator, user: User, pair: Pair, summary: str | None) -> float:
+        answer = generator.respond(pair.prompt, summary).text
+        try:
+            value = self.function(user, pair, summary, answer)
+        except CallError:
+            raise
+        except Exception as error:
+            problem = " ".join(f"{type(error).__name__}: {error}".split())
+            raise self._failure(user, f"raised {problem:.200}") from error
+        if not isinstance(value, Real) or not 0 <= value <= 1:
+            raise self._failure(user, f"gave {value!r:.60}, expected a number in [0, 1]")
+        return float(value)
+
+    def _failure(self, user: User, problem: str) -> ScorerError:
+        return ScorerError(f"scorer {self.name!r} {problem}", user_id=user.user_id)
+
+
+def load_function(path: str) -> FunctionScorer:
+    """The scorer at `module:function`; the working directory is searched after what is installed.
+
+    Raises `UsageError` for a module that cannot be imported, a name it has not, or no function.
+    """
+    module_name, _, attribute = path.partition(":")
+    if not all(map(str.isidentifier, (*module_name.split("."), *attribute.split(".")))):
+        raise UsageError(f"scorer {path!r} is not module:function, such as myscorer:score")
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.append(folder)
+    importlib.invalidate_caches()
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(
+            f"scorer {path!r}: module {module_name!r} cannot be imported ({reason:.200}); it is "
+            f"looked for among installed packages and in {folder!r}"
+        ) from error
+    function: object = module
+    for name in attribute.split("."):
+        function = getattr(function, name, None)
+    if not callable(function):
+        what = "has no" if function is None else "does not call"
+        where = getattr(module, "__file__", None) or "built in"
+        raise UsageError(f"scorer {path!r}: module {module_name!r} ({where}) {what} {attribute!r}")
+    return FunctionScorer(path, function)
