@@ -14,7 +14,7 @@ from popi_prompt.models.attribution import attributed
 from popi_prompt.models.door import Door
 from popi_prompt.models.meter import Spent
 from popi_prompt.report import Report
-from popi_prompt.rewards import PopiReward
+from popi_prompt.rewards import Reward
 from popi_prompt.rows import (
     ALL_ROWS,
     COMPILED,
@@ -36,7 +36,7 @@ class Scoring:
 
     door: Door
     scorer: Scorer
-    reward: PopiReward
+    reward: Reward
     also: tuple[Scorer, ...] = ()
 
 
@@ -70,6 +70,7 @@ def compare(
         rows=tuple(measured.values()),
         scorer=scoring.scorer.name,
         prefers_label=scoring.scorer.prefers_label,
+        unit=scoring.scorer.unit,
         also=tuple(scorer.prefers_label for scorer in scoring.also),
         groups=_groups(users),
     )
@@ -119,6 +120,4 @@ def _since(before: Mapping[str, Spent], now: Mapping[str, Spent]) -> Iterator[tu
 
 def _groups(users: Sequence[User]) -> dict[str, frozenset[str]]:
     names = sorted({user.group for user in users if user.group is not None})
-    return {
-        name: frozenset(user.user_id for user in users if user.group == name) for name in names
-    }
+    return {name: frozenset(user.user_id for user in users if user.group == name) for name in names}

@@ -115,7 +115,7 @@ def longest_answers(users: Sequence[User]) -> tuple[Result, ...]:
             user_id=user.user_id,
             summary=None,
             tokens=0,
-            scores=tuple(PairScore(math.nan, _longer(pair)) for pair in user.pairs),
+            scores=tuple(PairScore(math.nan, _longer(pair), pair.weight) for pair in user.pairs),
             reward=math.nan,
         )
         if user.pairs

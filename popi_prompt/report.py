@@ -31,12 +31,14 @@ HARMED_RULE = (
 class Report:
     """Rows on the same users; none where a run ended before they were measured.
 
-    `also` labels what further scorers measured; `groups` maps a group to the ids of its users.
+    `unit` is that of the margin; `also` labels what further scorers measured; `groups` maps a group
+    to the ids of its users.
     """
 
     rows: tuple[Row, ...]
     scorer: str
     prefers_label: str
+    unit: str = "nats"
     also: tuple[str, ...] = ()
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
@@ -72,6 +74,7 @@ class Report:
         ]
         return {
             "scorer": self.scorer,
+            "unit": self.unit,
             "prefers": [key(label) for label in (self.prefers_label, *self.also)],
             "users": self.users,
             "rows": rows,

@@ -18,6 +18,16 @@ NO_CONTEXT, RAW, UNTUNED, COMPILED = "no context", "raw", "untuned", "compiled"
 SHUFFLED, GOLD, OPPOSITE, LONGEST = "shuffled", "gold", "opposite gold", "longest answer"
 ALL_ROWS = (NO_CONTEXT, RAW, UNTUNED, COMPILED, SHUFFLED, GOLD, OPPOSITE, LONGEST)
 CORE_ROWS = (NO_CONTEXT, UNTUNED, COMPILED, GOLD)
+TITLES = {
+    NO_CONTEXT: "no context",
+    RAW: "raw signals",
+    UNTUNED: "untuned summary",
+    COMPILED: "compiled program",
+    SHUFFLED: "another's summary",
+    GOLD: "true taste (gold)",
+    OPPOSITE: "opposite taste",
+    LONGEST: "longer answer",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
+from popi_prompt.comparison import Scoring, compare
 from popi_prompt.dataset import fingerprint
 from popi_prompt.errors import BadResponse, ModelError, OptimizationError, UsageError
 from popi_prompt.evaluation import Failure, Outcome
@@ -20,13 +21,12 @@ from popi_prompt.optimizers import PopiOptimizer, Task
 from popi_prompt.optimizers.optimizer import Found
 from popi_prompt.program import Program, load
 from popi_prompt.prompts import Messages
-from popi_prompt.report import COMPILED, GOLD, MARGIN, NO_CONTEXT, UNTUNED
+from popi_prompt.rows import COMPILED, GOLD, MARGIN, NO_CONTEXT, UNTUNED
 from popi_prompt.schema import Pair, Preference, User
 from popi_prompt.testing import FakeChatModel, FakeModel, fake_door
 from popi_prompt.workflow import (
     Optimized,
     Settings,
-    compare,
     held_out,
     infer_all,
     optimize,
@@ -317,13 +317,8 @@ def test_comparing_again_gives_the_same_report(use: Callable[[Door], None]) -> N
     from popi_prompt.rewards import PopiReward
     from popi_prompt.scorers import make_scorer
 
-    again = compare(
-        done.program.candidate,
-        held_out(done.program, people()),
-        door,
-        make_scorer(None, door),
-        PopiReward(),
-    )
+    scoring = Scoring(door, make_scorer(None, door), PopiReward())
+    again = compare(done.program.candidate, held_out(done.program, people()), scoring)
     assert again == done.report
     gold = again.row(GOLD)
     assert gold is not None
