@@ -62,7 +62,7 @@ def _sections(record: Record) -> Iterator[str]:
     yield _measured(record, "rows", priced=True)
     yield "<h2>What it changes, user by user</h2>"
     yield _compared(record)
-    yield f"<p>By mean D against the untuned summary: {escape(record['rule'])}.</p>"
+    yield f"<p>Users {escape(record['rule'])}.</p>"
     for heading, plot in (
         ("Distribution of D by row", distributions(rows, unit)),
         ("Reward accuracy against tokens inserted", accuracy_by_tokens(rows)),

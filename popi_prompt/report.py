@@ -22,8 +22,7 @@ from popi_prompt.rows import (
 )
 
 HARMED_RULE = (
-    "a user is helped where their mean D is higher than under the other row, harmed where it is "
-    "lower, unchanged where it is the same"
+    "helped: mean D above that with the untuned summary; harmed: below it; unchanged: the same"
 )
 
 

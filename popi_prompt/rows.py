@@ -89,7 +89,7 @@ class Row:
 
     def mean(self, statistic: Statistic) -> Interval:
         """Mean over users with its interval."""
-        values = [statistic.of(outcome) for outcome in self.outcomes]
+        values = [statistic.of(outcome) for outcome in sorted(self.outcomes, key=_user_id)]
         return bootstrap(values, 0, 1) if statistic.share else bootstrap(values)
 
     def defines(self, statistic: Statistic) -> bool:
@@ -127,9 +127,14 @@ def _gaps(one: Row, other: Row, statistic: Statistic) -> list[float]:
     others = {outcome.user_id: outcome for outcome in other.scored}
     return [
         statistic.of(outcome) - statistic.of(others[outcome.user_id])
-        for outcome in one.scored
+        for outcome in sorted(one.scored, key=_user_id)
         if outcome.user_id in others
     ]
+
+
+def _user_id(outcome: Outcome) -> str:
+    """The order in which users are resampled, whatever the order of the file."""
+    return outcome.user_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def print_evaluation(report: Report, about: str) -> None:
     if report.row(UNTUNED) or report.row(RAW):
         console.print()
         console.print(_compared(report))
-        console.print(f"By mean D against the untuned summary: {HARMED_RULE}.")
+        console.print(f"Users {HARMED_RULE}.")
     console.print()
     console.print(_needed(report))
     console.print("Calls are those sent now; what is in memory or the cache is not asked again.")
