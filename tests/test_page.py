@@ -9,7 +9,7 @@ import importlib.util
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -61,7 +61,7 @@ def held(text: str) -> Any:
     return json.loads(found[1])
 
 
-REPORTS = {
+REPORTS: dict[str, Callable[[], Report]] = {
     "all rows": lambda: compared(),
     "core rows": lambda: compared(rows=CORE_ROWS),
     "failures": lambda: compared(through=door(too_long)),
