@@ -24,6 +24,7 @@ from aiohttp import web
 
 RETRY_AFTER = "Retry-After"
 Reply = Mapping[str, Any]
+_Made = Callable[[dict[str, Any], bytes, str], dict[str, Any]]
 _SHARES = ("rate_limited", "broken", "hangs", "cut_off", "empty", "unauthorized")
 _WORDS = ("Use", "short", "plain", "words", "and", "say", "the", "main", "thing", "first.")
 
@@ -70,9 +71,9 @@ class Logged:
 class StubServer:
     """The server on a port of its own (`port` 0) in a background thread; for `with`.
 
-    `reply` may set "content", "refusal", "logprobs", "finish_reason" or "usage" of every answer, or
-    be a function of the request's body that does. `most_at_once` is how many requests were under
-    way together.
+    `reply` may set "content", "refusal", "logprobs", "finish_reason", "embedding" or "usage" of
+    every answer, or be a function of the request's body that does. `most_at_once` is how many
+    requests were under way together.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class StubServer:
         app = web.Application(client_max_size=1 << 26)
         app.router.add_get("/log", self._show_log)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/embeddings", self._embed)
         app.router.add_post("/{path:.*}", self._unknown)
         runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0
@@ -142,11 +144,17 @@ class StubServer:
         return web.json_response([asdict(each) for each in self.log])
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, _completion)
+
+    async def _embed(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, _embedding)
+
+    async def _serve(self, request: web.Request, made: _Made) -> web.StreamResponse:
         raw = await request.read()
         self._sent[raw] += 1
         fault = self._faults.of(raw, self._sent[raw])
         body = json.loads(raw)
-        answer = self._altered(_completion(body, raw, fault), body)
+        answer = self._altered(made(body, raw, fault), body)
         usage = answer["usage"] if fault in ("none", "empty", "cut_off") else {}
         self._note(request, body, fault, usage)
         self._at_once += 1
@@ -165,9 +173,10 @@ class StubServer:
 
     def _altered(self, answer: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
         reply = self._reply(body) if callable(self._reply) else self._reply
-        choice = answer["choices"][0]
+        first: dict[str, Any] = next(iter(answer.get("choices") or answer["data"]), {})
         for name, value in reply.items():
-            holder = next((each for each in (answer, choice) if name in each), choice["message"])
+            inner = first.get("message", first)
+            holder = next((each for each in (answer, first) if name in each), inner)
             holder[name] = value
         return answer
 
@@ -220,6 +229,28 @@ def _completion(body: dict[str, Any], raw: bytes, fault: str) -> dict[str, Any]:
             "total_tokens": tokens_in + len(said),
         },
     }
+
+
+def _embedding(body: dict[str, Any], raw: bytes, fault: str) -> dict[str, Any]:
+    """A few numbers for every text: texts that share words are alike."""
+    texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
+    tokens_in = sum(len(text.split()) for text in texts)
+    data = [
+        {"object": "embedding", "index": i, "embedding": _bag(text)} for i, text in enumerate(texts)
+    ]
+    return {
+        "object": "list",
+        "model": body["model"],
+        "data": [] if fault == "empty" else data,
+        "usage": {"prompt_tokens": tokens_in, "completion_tokens": 0, "total_tokens": tokens_in},
+    }
+
+
+def _bag(text: str) -> list[float]:
+    bins = [0.0] * 16
+    for word in text.casefold().split() or [""]:
+        bins[hashlib.sha256(word.encode("utf-8", "surrogatepass")).digest()[0] % len(bins)] += 1
+    return bins
 
 
 def _first_token(byte: int) -> dict[str, Any]:

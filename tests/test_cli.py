@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -190,17 +190,95 @@ def test_optimize_untuned_writes_the_untuned_program(
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-@pytest.mark.parametrize("scorer", ["likelihood", "choice"])
+@pytest.mark.parametrize("scorer", ["likelihood", "choice", "judge", "similarity"])
 def test_evaluate_measures(
     models: Models, users: Path, program: Path, as_json: bool, scorer: str
 ) -> None:
     options = ["--scorer", scorer, "--held-out", 5, *(["--json"] if as_json else [])]
+    options += ["--judge", "fake/j", "--embedding-model", "fake/e"]
     result = succeeded(call("evaluate", program, users, *options))
     if as_json:
         report = json.loads(result.stdout)
         assert (report["scorer"], report["users"]) == (scorer, 5)
     else:
         assert "untuned" in result.stdout
+    asked = {name for name in ("fake/j", "fake/e") if name in models and models[name].calls}
+    # The fake answers alike with a summary and without: a tie that no judge is asked about.
+    assert asked == ({"fake/e"} if scorer == "similarity" else set())
+
+
+OWN = """
+def score(user, pair, summary, answer):
+    assert user.pairs and pair in user.pairs and answer
+    if user.user_id == "u03":
+        raise ValueError("no idea")
+    return 0.9 if summary else 0.4
+
+def wrong(user, pair, summary, answer):
+    return 7
+"""
+
+
+@pytest.fixture
+def own_scorer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A file beside the data, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "popi_cli_scorer.py").write_text(OWN, encoding="utf-8")
+    yield "popi_cli_scorer"
+    sys.modules.pop("popi_cli_scorer", None)
+
+
+def test_a_function_of_ones_own_measures_and_its_failures_are_shown(
+    models: Models, users: Path, program: Path, own_scorer: str
+) -> None:
+    options = ["--scorer", f"{own_scorer}:score", "--json"]
+    report = json.loads(succeeded(call("evaluate", program, users, *options)).stdout)
+    assert report["scorer"] == f"{own_scorer}:score"
+    bare, untuned = report["rows"][:2]
+    assert (bare["prefers"]["mean"], untuned["prefers"]["mean"]) == (0.4, 0.9)
+    for row in report["rows"]:
+        assert (row["users"], len(row["failures"])) == (15, 1)
+        assert "user 'u03': scorer" in row["failures"][0]["reason"]
+        assert "raised ValueError: no idea" in row["failures"][0]["reason"]
+
+
+def test_a_function_that_always_fails_is_one_clear_line(
+    models: Models, users: Path, program: Path, own_scorer: str
+) -> None:
+    result = call("evaluate", program, users, "--scorer", f"{own_scorer}:wrong")
+    refused(result, 1, "gave 7, expected a number in [0, 1]")
+
+
+@pytest.mark.parametrize("function", ["none", "score.x"])
+def test_a_function_that_is_not_there_is_a_usage_error(
+    models: Models, users: Path, program: Path, own_scorer: str, function: str
+) -> None:
+    result = call("evaluate", program, users, "--scorer", f"{own_scorer}:{function}")
+    refused(result, 2, "popi_cli_scorer.py", f"has no {function!r}")
+
+
+@pytest.mark.parametrize("reward", ["popi", "accuracy", "margin"])
+def test_optimize_by_a_scorer_and_a_reward_and_the_program_says_so(
+    models: Models, users: Path, tmp_path: Path, own_scorer: str, reward: str
+) -> None:
+    output = tmp_path / "out.json"
+    options = ["--scorer", f"{own_scorer}:score", "--reward", reward, "--trials", 2]
+    succeeded(call("optimize", users, "-o", output, *FAKES, *options))
+    origin = load(output).origin
+    assert (origin.scorer, origin.reward) == (f"{own_scorer}:score", reward)
+    shown = succeeded(call("show", output)).stdout
+    assert f"scorer {own_scorer}:score, reward {reward}" in shown
+
+
+def test_a_dry_run_calls_no_function_of_ones_own(
+    models: Models, users: Path, tmp_path: Path, own_scorer: str
+) -> None:
+    options = ["--scorer", f"{own_scorer}:wrong", "--trials", 2, "--dry-run", "--json"]
+    result = succeeded(call("optimize", users, "-o", tmp_path / "o.json", *FAKES, *options))
+    assert json.loads(result.stdout)["roles"]["generator"]["calls"] > 0
+    options[1] = f"{own_scorer}:none"
+    refused(call("optimize", users, "-o", tmp_path / "o.json", *FAKES, *options), 2, "has no")
 
 
 def test_evaluate_shows_every_row_within_100_columns(
@@ -700,7 +778,11 @@ def test_a_bad_file_of_summaries_is_refused_with_its_line(
         (["--trials", "0"], "--trials"),
         (["--max-users", "2"], "--max-users"),
         (["--seed", "-1"], "--seed"),
-        (["--scorer", "judge"], "--scorer"),
+        (["--scorer", "jury"], "known: likelihood, choice, judge, similarity, or module:function"),
+        (["--scorer", "popi_nowhere:score"], "'popi_nowhere' cannot be imported"),
+        (["--scorer", "similarity"], "--embedding-model"),
+        (["--reward", "profit"], "--reward"),
+        (["--reward", "accuracy", "--beta", "0.1"], "--beta"),
     ],
 )
 def test_an_option_that_cannot_work_is_a_usage_error(

@@ -153,3 +153,23 @@ def test_a_role_without_a_section_is_reached_like_its_stand_in() -> None:
     assert routes["judge"] == Route("openai/a")
     other = access.routes({"inference": "openai/a", "proposer": "openai/b"})
     assert other["proposer"] == Route("openai/b")
+
+
+def test_scorers_ask_the_generators_model_unless_another_is_named() -> None:
+    access = Access()
+    local, hosted = "local/smollm2-135m", "openai/gpt-4o-mini"
+    assert access.scoring_names(local) == {"judge": local, "embedding": local}
+    assert access.scoring_names(hosted) == {"judge": hosted}
+    named = access.scoring_names(hosted, judge="openai/j", embedding="openai/e")
+    assert named == {"judge": "openai/j", "embedding": "openai/e"}
+    filed = Access({"judge": RoleConfig("openai/j"), "embedding": RoleConfig("openai/e")})
+    assert filed.scoring_names(local) == named
+    assert filed.scoring_names(local, judge="openai/k")["judge"] == "openai/k"
+
+
+def test_an_embedding_model_has_a_section_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "models.toml"
+    path.write_text('[models.embedding]\nmodel = "openai/e"\nrpm = 5\n')
+    access = Access(load_config(path))
+    names = access.scoring_names("openai/g")
+    assert access.routes(names)["embedding"] == Route("openai/e", rpm=5)

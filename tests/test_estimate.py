@@ -27,6 +27,7 @@ from popi_prompt.models.roles import ROLES
 from popi_prompt.models.stopwatch import stopwatch, wait, wait_for_all
 from popi_prompt.prompts import Message, choice_messages
 from popi_prompt.schema import Pair, User
+from popi_prompt.scorers import FunctionScorer
 from popi_prompt.stub_server import StubServer
 from popi_prompt.testing import FakeModel
 from popi_prompt.workflow import Settings, optimize
@@ -177,8 +178,8 @@ def test_imagined_answers_follow_the_nearest_demonstration() -> None:
         Message("assistant", "Be thorough and exact."),
         Message("user", "unbelievable complications"),
     )
-    assert imagined.answer(turns, "", own_words=0.0) == "Be thorough and exact."
-    assert sorted(imagined.answer(turns, "", own_words=1.0).split()) == sorted(
+    assert imagined.answer(turns, "", 96, own_words=0.0) == "Be thorough and exact."
+    assert sorted(imagined.answer(turns, "", 96, own_words=1.0).split()) == sorted(
         ["Be", "thorough", "and", "exact."]
     )
 
@@ -246,3 +247,28 @@ def test_nothing_to_estimate_for_the_untuned_program(stub: StubServer, tmp_path:
     done = command(stub, tmp_path, "--untuned")
     assert done.exit_code == 2
     assert "nothing to estimate" in done.stderr
+
+
+@pytest.mark.parametrize("scorer", ["judge", "similarity"])
+def test_scorers_that_let_the_generator_write_are_estimated(
+    stub: StubServer, users: tuple[User, ...], scorer: str
+) -> None:
+    named = settings(stub, scorer=scorer, trials=2, judge="openai/j", embedding_model="openai/e")
+    found = estimate(users, named)
+    assert stub.log == []
+    role = "judge" if scorer == "judge" else "embedding"
+    assert set(found.roles) == {"generator", "inference", "proposer", role}
+    generator, other = found.roles["generator"], found.roles[role]
+    assert generator.tokens_out > 100 * generator.calls  # answers, not names of options
+    assert (other.calls > 0, other.tokens_out > 0) == (True, scorer == "judge")
+
+
+def test_a_function_of_ones_own_is_not_called(stub: StubServer, users: tuple[User, ...]) -> None:
+    def never(user: User, pair: Pair, summary: str | None, answer: str) -> float:
+        raise AssertionError("it was called")
+
+    own = FunctionScorer("mine:never", never)
+    found = estimate(users, settings(stub, scorer=own, trials=2))
+    assert stub.log == []
+    assert found.roles["generator"].calls > 0
+    assert any("the scorer is mine:never" in each for each in found.assumptions)

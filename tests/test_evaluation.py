@@ -210,3 +210,66 @@ def test_there_is_no_gain_without_a_compiled_row() -> None:
     found = Report((Row(UNTUNED, rows),), "likelihood", "preference accuracy")
     assert found.gain() is None
     assert found.as_record()["gain_in_margin"] is None
+
+
+def crowd(count: int) -> tuple[User, ...]:
+    """Users whose margins differ but are far from 0: a failure that counted as 0 would show."""
+    return tuple(
+        User(
+            f"u{i:03d}",
+            (Persona(f"person {i}"),),
+            (Pair(f"Question {i}?", " ".join(["water"] * (4 + i % 5)), "vapour condenses"),),
+        )
+        for i in range(count)
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_failures_of_30_percent_change_no_mean_beyond_its_interval_and_are_shown(
+    seed: int,
+) -> None:
+    users = crowd(200)
+    drawn = np.random.default_rng(seed).permutation(len(users))[:60]
+    broken = {users[i].pairs[0].prompt for i in drawn}
+
+    def fails(messages: Messages) -> ModelError | None:
+        found = any(message.content in broken for message in messages)
+        return BadResponse("nothing usable") if found else None
+
+    summaries = {UNTUNED: "person", COMPILED: "water"}
+    rows = [
+        [
+            Row(name, evaluate(users, lambda user, text=text: text, metric(model)))  # type: ignore[misc]
+            for name, text in summaries.items()
+        ]
+        for model in (FakeModel(), FakeModel(fails=fails))
+    ]
+    for whole, some in zip(*rows, strict=True):
+        for statistic in (MARGIN, IMPROVED, PREFERS, REWARD):
+            interval = whole.mean(statistic)
+            assert interval.low <= some.mean(statistic).mean <= interval.high
+    gains = [difference(compiled, untuned, MARGIN) for untuned, compiled in rows]
+    assert gains[0].low <= gains[1].mean <= gains[0].high
+    assert gains[1].low > 2  # nothing was drawn to 0
+    record = Report(tuple(rows[1]), "likelihood", "preference accuracy").as_record()
+    assert record["users"] == 200
+    for row in record["rows"]:
+        assert (row["users"], len(row["failures"])) == (140, 60)
+        assert {each["user_id"] for each in row["failures"]} == {users[i].user_id for i in drawn}
+        assert all("nothing usable" in each["reason"] for each in row["failures"])
+
+
+def test_an_outcomes_means_are_by_the_weights_of_the_pairs() -> None:
+    user = User(
+        "u",
+        (Persona("x"),),
+        (
+            Pair("Question?", "water drops", "vapour condenses", weight=3.0),
+            Pair("Another?", "vapour", "water"),
+        ),
+    )
+    (found,) = evaluate([user], lambda user: "water", metric())
+    assert isinstance(found, Outcome)
+    assert [each.weight for each in found.scores] == [3.0, 1.0]
+    assert found.improved == 0.75
+    assert found.margin == pytest.approx(0.75 * 0.9 - 0.25 * 0.9)

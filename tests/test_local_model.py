@@ -16,7 +16,7 @@ from popi_prompt.errors import BadResponse, ContextTooLong, MissingDependency
 from popi_prompt.inference import summarizer
 from popi_prompt.models.door import Door
 from popi_prompt.models.local import LocalModel, load_local
-from popi_prompt.models.model import Sampling, ScoringModel
+from popi_prompt.models.model import EmbeddingModel, Sampling, ScoringModel
 from popi_prompt.models.weights import find_weights
 from popi_prompt.prompts import Message, Messages
 from popi_prompt.schema import Persona, User
@@ -255,3 +255,43 @@ def test_litellm_streams_asynchronously_too(model: LocalModel) -> None:
         return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
 
     assert asyncio.run(collect()) == model.chat(RAIN, SHORT).text
+
+
+def cosine(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    a, b = np.array(one), np.array(other)
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def test_an_embedding_is_the_same_bits_alone_and_beside_others(model: LocalModel) -> None:
+    assert isinstance(model, EmbeddingModel)
+    texts = ["Water that falls from clouds.", "Condensed atmospheric vapour.", "word " * 700]
+    alone = [model.embed(text) for text in texts]
+    answer = model.chat(RAIN, SHORT)
+
+    def work(number: int) -> object:
+        return model.chat(RAIN, SHORT) if number % 4 == 3 else model.embed(texts[number % 4])
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(work, range(8)))
+    assert together == [*alone, answer] * 2
+
+
+def test_alike_texts_are_near(model: LocalModel) -> None:
+    rain = model.embed("Rain is water that falls from the clouds.")
+    same = model.embed("Water falls down from clouds as rain.")
+    other = model.embed("def add(a, b): return a + b  # sum")
+    assert cosine(rain, same) > cosine(rain, other)
+    assert cosine(rain, rain) == pytest.approx(1)
+
+
+def test_a_text_that_is_empty_or_too_long_is_not_embedded(model: LocalModel) -> None:
+    door = Door({"embedding": NAME})
+    with pytest.raises(BadResponse, match="embedding.*empty text"):
+        door.embedding("embedding", "")
+    with pytest.raises(ContextTooLong, match="shorten the answers"):
+        door.embedding("embedding", "word " * 9000)
+
+
+def test_control_tokens_in_a_text_are_embedded_as_text(model: LocalModel) -> None:
+    assert len(model.embed("<|im_end|>")) == len(model.embed("a"))
+    assert model.embed("<|im_end|>") != model.embed("< |im_end| >")

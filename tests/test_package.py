@@ -56,7 +56,7 @@ OUTSIDE = {"__init__", "testing", "stub_server"}
 PLACES = {
     "litellm": ("models/",),
     "llama_cpp": ("models/llama_context.py",),
-    "openai": ("models/transport.py",),
+    "openai": ("models/openai_client.py",),
     "tenacity": ("models/transport.py",),
     "aiolimiter": ("models/transport.py",),
     "aiohttp": ("stub_server.py",),

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -306,3 +307,13 @@ def test_a_signal_that_is_too_long_names_the_user(opened: dict[str, FakeModel]) 
     program = Program(UNTUNED_CANDIDATE, MODELS, ORIGIN)
     with pytest.raises(ContextTooLong, match="user 'u9'"):
         program.infer_user(User("u9", (Persona("word " * 10_000),)))
+
+
+def test_the_reward_is_recorded_and_the_usual_one_goes_without_saying(tmp_path: Path) -> None:
+    assert "reward" not in PROGRAM.as_record()["origin"]
+    assert program_from_record(PROGRAM.as_record()).origin.reward == "popi"
+    other = replace(PROGRAM, origin=replace(ORIGIN, reward="accuracy"))
+    other.save(tmp_path / "p.json")
+    assert load(tmp_path / "p.json").origin.reward == "accuracy"
+    with pytest.raises(ProgramError, match="'reward' of the wrong type"):
+        program_from_record(changed("origin", "reward", value=3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -339,3 +340,27 @@ def test_the_drawn_tree_of_errors_is_the_real_one() -> None:
             depth = len(value.__mro__) - len(PopiError.__mro__) - 1
             branches = [f"\n{'    ' * depth}{branch} {name} " for branch in ("├──", "└──")]
             assert value is PopiError or any(branch in drawn for branch in branches)
+
+
+CONTRAST = {"prompt": "p", "chosen": "c", "rejected": "r"}
+
+
+@pytest.mark.parametrize("weight", [0, -1, math.nan, math.inf, -math.inf, "2", True, None, 10**400])
+def test_a_weight_is_a_number_above_0(weight: Any) -> None:
+    raw = {"user_id": "u", "pairs": [CONTRAST, {**CONTRAST, "weight": weight}]}
+    with pytest.raises(DataError, match=r"user 'u', pairs\[1\].* weight"):
+        parse_user(raw)
+
+
+@pytest.mark.parametrize("weight", [1, 1.0, 0.25, 3, 1e-300, 1e300])
+def test_a_weight_is_read_and_written(weight: float) -> None:
+    user = parse_user({"user_id": "u", "pairs": [{**CONTRAST, "weight": weight}]})
+    assert user.pairs == (Pair("p", "c", "r", float(weight)),)
+    (written,) = user_record(user)["pairs"]
+    assert written == (CONTRAST if weight == 1 else {**CONTRAST, "weight": weight})
+    assert parse_user(user_record(user)) == user
+
+
+def test_a_preference_has_no_weight() -> None:
+    with pytest.raises(DataError, match="unknown key 'weight'"):
+        parse_signal({"kind": "preference", **CONTRAST, "weight": 2})

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
+import random
+from dataclasses import replace
 from decimal import Decimal, localcontext
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from popi_prompt.rewards import PopiReward
+from popi_prompt.evaluation import Metric, evaluate
+from popi_prompt.generator import Generator
+from popi_prompt.prompts import Conditioning
+from popi_prompt.report import Row
+from popi_prompt.rewards import AccuracyReward, MarginReward, PopiReward, Reward
+from popi_prompt.schema import Pair, Persona, User
 from popi_prompt.scorers.scorer import PairScore
+from popi_prompt.testing import fake_door
 
 some = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -116,3 +125,163 @@ def test_a_longer_summary_is_never_worth_more(one: int, other: int, budget: int)
 
 def test_the_defaults_are_those_of_the_paper_without_a_price_for_length() -> None:
     assert PopiReward() == PopiReward(beta=0.01, token_budget=40, token_penalty=0.0)
+
+
+# What every reward holds.
+
+every = pytest.mark.parametrize(
+    "reward", [PopiReward(), AccuracyReward(), MarginReward()], ids=lambda reward: reward.name
+)
+pairs = st.lists(
+    st.builds(
+        PairScore,
+        margin=margins,
+        prefers=st.floats(0, 1),
+        weight=st.floats(1e-6, 1e6),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+def slack(*found: float) -> float:
+    return 1e-9 * (1 + max(map(abs, found)))
+
+
+@every
+@given(scores=pairs, more=st.floats(0, 1e6), which=st.integers(0, 5))
+@some
+def test_a_higher_margin_never_lowers_a_users_reward(
+    reward: Reward, scores: list[PairScore], more: float, which: int
+) -> None:
+    i = which % len(scores)
+    raised = [replace(each, margin=each.margin + more * (i == j)) for j, each in enumerate(scores)]
+    before, after = reward.of_user(scores, 0), reward.of_user(raised, 0)
+    assert after >= before - slack(before, after)
+
+
+@every
+@given(scores=pairs, factor=st.floats(1e-6, 1e6))
+@some
+def test_only_the_ratio_of_weights_matters(
+    reward: Reward, scores: list[PairScore], factor: float
+) -> None:
+    scaled = [replace(each, weight=each.weight * factor) for each in scores]
+    before, after = reward.of_user(scores, 0), reward.of_user(scaled, 0)
+    assert after == pytest.approx(before, abs=slack(before))
+
+
+@every
+@given(scores=pairs)
+@some
+def test_a_weight_of_two_is_the_pair_twice(reward: Reward, scores: list[PairScore]) -> None:
+    first, *rest = scores
+    doubled = [replace(first, weight=2 * first.weight), *rest]
+    found = reward.of_user([first, first, *rest], 0)
+    assert reward.of_user(doubled, 0) == pytest.approx(found, abs=slack(found))
+
+
+@every
+@given(scores=pairs, order=st.randoms(use_true_random=False))
+@some
+def test_the_order_of_the_pairs_does_not_matter(
+    reward: Reward, scores: list[PairScore], order: random.Random
+) -> None:
+    shuffled = list(scores)
+    order.shuffle(shuffled)
+    assert reward.of_user(shuffled, 0) == reward.of_user(scores, 0)
+
+
+@every
+@given(scores=pairs)
+@some
+def test_a_users_reward_is_between_those_of_single_pairs(
+    reward: Reward, scores: list[PairScore]
+) -> None:
+    each = [reward.of_user([one], 0) for one in scores]
+    found = reward.of_user(scores, 0)
+    assert min(each) - slack(*each) <= found <= max(each) + slack(*each)
+
+
+@every
+@given(scores=pairs, tokens=st.integers(0, 500), budget=st.integers(0, 100))
+@some
+def test_every_reward_has_the_same_length_term(
+    reward: Reward, scores: list[PairScore], tokens: int, budget: int
+) -> None:
+    priced = replace(reward, token_budget=budget, token_penalty=0.25)  # type: ignore[type-var]
+    free = reward.of_user(scores, tokens)
+    expected = free - 0.25 * max(0, tokens - budget)
+    assert priced.of_user(scores, tokens) == pytest.approx(expected, abs=slack(free))
+
+
+@every
+@pytest.mark.parametrize("weight", [5e-324, 1e-300, 1e300, 1.7e308])
+def test_extreme_weights_stay_finite(reward: Reward, weight: float) -> None:
+    one, two = (PairScore(margin, 0.5, weight) for margin in (-3.0, 3.0))
+    even = reward.of_user([replace(one, weight=1.0), replace(two, weight=1.0)], 0)
+    assert reward.of_user([one, two], 0) == pytest.approx(even)
+
+
+def test_accuracy_is_the_share_of_pairs_with_a_margin_above_0() -> None:
+    found = AccuracyReward().of_user([score(3.0), score(0.0), score(-1.0), score(1e-9)], 0)
+    assert found == 0.5
+    weighted = [PairScore(3.0, 0.5, 3.0), PairScore(-3.0, 0.5, 1.0)]
+    assert AccuracyReward().of_user(weighted, 0) == 0.75
+
+
+def test_a_margin_is_clipped_before_the_mean() -> None:
+    reward = MarginReward(limit=10.0)
+    assert reward.of_user([score(1000.0), score(-2.0)], 0) == 4.0
+    assert reward.of_user([score(-1000.0), score(2.0)], 0) == -4.0
+    assert reward.of_user([score(3.0), score(-2.0)], 0) == 0.5
+
+
+people = st.lists(
+    st.lists(st.tuples(st.floats(-30, 30), st.floats(0.1, 10)), min_size=1, max_size=5),
+    min_size=1,
+    max_size=6,
+)
+
+
+@every
+@given(margins_of=people)
+@some
+def test_the_mean_is_over_each_users_pairs_first_and_then_over_users(
+    reward: Reward, margins_of: list[list[tuple[float, float]]]
+) -> None:
+    """Through `evaluate`: a user with many pairs counts no more than one with a single pair."""
+    users = [
+        User(
+            f"u{i}",
+            (Persona("x"),),
+            tuple(Pair(f"{margin!r}", "a", "b", weight) for margin, weight in found),
+        )
+        for i, found in enumerate(margins_of)
+    ]
+    metric = Metric(Generator(fake_door(), Conditioning("system")), ReadsTheMargin(), reward)
+    row = Row("row", evaluate(users, lambda user: "text", metric))
+    by_hand = [
+        reward.of_user([PairScore(margin, 0.5, weight) for margin, weight in found], 1)
+        for found in margins_of
+    ]
+    assert [each.reward for each in row.outcomes] == pytest.approx(by_hand)
+    mean = math.fsum(by_hand) / len(by_hand)
+    assert float(np.mean([each.reward for each in row.outcomes])) == pytest.approx(mean)
+    for outcome, found in zip(row.outcomes, margins_of, strict=True):
+        total = math.fsum(weight for _, weight in found)
+        mean = math.fsum(margin * weight for margin, weight in found) / total
+        assert outcome.margin == pytest.approx(mean, abs=1e-9)
+        share = math.fsum(weight for margin, weight in found if margin > 0) / total
+        assert outcome.improved == pytest.approx(share)
+
+
+class ReadsTheMargin:
+    """A scorer whose margins stand in the prompts."""
+
+    name = "reads"
+    prefers_label = "nothing"
+    unit = "nats"
+
+    def score(self, generator: Generator, user: User, pair: Pair, summary: str | None) -> PairScore:
+        return PairScore(float(pair.prompt), 0.5)

@@ -125,9 +125,9 @@ def _answer(response: Any) -> Answer:
 
 
 def _vector(response: Any) -> tuple[float, ...]:
-    found = response.data[0]["embedding"] if response.data else None
+    found: Any = response.data[0]["embedding"] if response.data else None
     numbers = isinstance(found, list) and all(type(each) in (int, float) for each in found)
-    if not numbers or not all(map(math.isfinite, found)) or not any(found):
+    if not numbers or not any(found) or not all(map(math.isfinite, found)):
         raise BadResponse("the embedding is empty, zero, or holds something else than numbers")
     return tuple(map(float, found))
 

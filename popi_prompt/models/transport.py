@@ -25,6 +25,7 @@ from popi_prompt.models.litellm_errors import (
     typed,
 )
 from popi_prompt.models.meter import Account, Spent, Ticket, account
+from popi_prompt.models.openai_client import embedding_client, text_client
 from popi_prompt.models.prices import price_of
 from popi_prompt.models.redaction import holds_secret
 from popi_prompt.models.route import Route
@@ -76,24 +77,20 @@ class Transport:
             self._litellm.atext_completion,
             prompt=prompts,
             max_tokens=max_tokens,
-            client=self._text_client(),
+            client=text_client(self.route, self._fixed.get("api_key")),
             **parameters,
         )
         return self._send(call, prompts, max_tokens * len(prompts))
 
     def embed(self, text: str) -> Any:
         """An embedding response as LiteLLM returns it. Raises `ModelError`."""
-        call = partial(self._litellm.aembedding, input=[text], encoding_format="float")
-        return self._send(call, [text], 0)
-
-    def _text_client(self) -> Any:
-        """A kept client for text completions; None where LiteLLM must find the address itself."""
-        _, _, key, base = self._litellm.get_llm_provider(
-            self.route.model, api_base=self.route.api_base, api_key=self._fixed.get("api_key")
+        call = partial(
+            self._litellm.aembedding,
+            input=[text],
+            encoding_format="float",
+            client=embedding_client(self.route, self._fixed.get("api_key")),
         )
-        if base is None:
-            return None
-        return _openai_client(base, key or os.environ.get("OPENAI_API_KEY") or "none")
+        return self._send(call, [text], 0)
 
     def count_tokens(self, text: str) -> int:
         """By LiteLLM's tokenizer for the model, or its default where it knows none."""
@@ -199,17 +196,6 @@ def _wait(state: RetryCallState) -> float:
     return _backoff(state) if asked is None else asked + _spread(state)
 
 
-@cache
-def _openai_client(base: str, key: str) -> Any:
-    """LiteLLM makes a client for every text completion, with a connection it never closes."""
-    import openai
-
-    client = openai.AsyncOpenAI(api_key=key, base_url=base, max_retries=0)
-    _openai_clients.append(client)
-    return client
-
-
-_openai_clients: list[Any] = []
 _starting = threading.Lock()
 
 

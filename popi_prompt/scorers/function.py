@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 from popi_prompt.errors import CallError, ScorerError, UsageError
 from popi_prompt.generator import Generator
@@ -44,15 +45,17 @@ class FunctionScorer:
     def _value(self, generator: Generator, user: User, pair: Pair, summary: str | None) -> float:
         answer = generator.respond(pair.prompt, summary).text
         try:
-            value = self.function(user, pair, summary, answer)
+            value: Any = self.function(user, pair, summary, answer)
+            is_number = isinstance(value, Real)
+            if is_number and 0 <= value <= 1:
+                return float(value)
+            shown = " ".join(f"{value!r:.60}".split())
         except CallError:
             raise
         except Exception as error:
             problem = " ".join(f"{type(error).__name__}: {error}".split())
             raise self._failure(user, f"raised {problem:.200}") from error
-        if not isinstance(value, Real) or not 0 <= value <= 1:
-            raise self._failure(user, f"gave {value!r:.60}, expected a number in [0, 1]")
-        return float(value)
+        raise self._failure(user, f"gave {shown}, expected a number in [0, 1]")
 
     def _failure(self, user: User, problem: str) -> ScorerError:
         return ScorerError(f"scorer {self.name!r} {problem}", user_id=user.user_id)
@@ -72,7 +75,7 @@ def load_function(path: str) -> FunctionScorer:
     importlib.invalidate_caches()
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UsageError(
             f"scorer {path!r}: module {module_name!r} cannot be imported ({reason:.200}); it is "
@@ -82,7 +85,9 @@ def load_function(path: str) -> FunctionScorer:
     for name in attribute.split("."):
         function = getattr(function, name, None)
     if not callable(function):
-        what = "has no" if function is None else "does not call"
         where = getattr(module, "__file__", None) or "built in"
-        raise UsageError(f"scorer {path!r}: module {module_name!r} ({where}) {what} {attribute!r}")
+        problem = f"has no {attribute!r}"
+        if function is not None:
+            problem = f"has a {attribute!r}, which is no function"
+        raise UsageError(f"scorer {path!r}: module {module_name!r} ({where}) {problem}")
     return FunctionScorer(path, function)

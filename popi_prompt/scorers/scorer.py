@@ -28,15 +28,22 @@ class PairScore:
 
 
 class Scorer(Protocol):
-    """Scores a pair; deterministic for deterministic models, and called by several threads.
+    """Scores a pair; deterministic for deterministic models, and called by several threads."""
 
-    `name` is what `--scorer` is given, `prefers_label` what `PairScore.prefers` means in words, and
-    `unit` that of the margin: "nats" or "cosine".
-    """
+    @property
+    def name(self) -> str:
+        """What `--scorer` is given."""
+        ...
 
-    name: str
-    prefers_label: str
-    unit: str
+    @property
+    def prefers_label(self) -> str:
+        """What the mean of `PairScore.prefers` is called."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """Of the margin: "nats" or "cosine"."""
+        ...
 
     def score(self, generator: Generator, user: User, pair: Pair, summary: str | None) -> PairScore:
         """Score one pair of a user; `summary` is None for no context.
