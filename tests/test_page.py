@@ -1,6 +1,6 @@
 """The HTML page: its figures are the record's, it opens offline, and no text gets out of its place.
 
-The browser tests need Chromium (`apt-get install chromium`) and the package playwright.
+The browser tests need a Chromium (`apt-get install chromium`) and `pip install -e ".[browser]"`.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ _READ = """() => ({
 def browser() -> Iterator[Any]:
     """Headless Chromium without a network."""
     if importlib.util.find_spec("playwright") is None:
-        pytest.skip("playwright is not installed: pip install playwright")
+        pytest.skip("playwright is not installed: pip install 'popi-prompt[browser]'")
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed: apt-get install chromium")
     from playwright.sync_api import sync_playwright
