@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from popi_prompt.cli.progress import Display
-from popi_prompt.cli.render import print_report
+from popi_prompt.cli.tables import print_report
 from popi_prompt.dataset import load_users
 from popi_prompt.files import write_text
 from popi_prompt.workflow import Settings, optimize

@@ -46,17 +46,21 @@ def parse_json(text: str, path: Path | None = None, line: int | None = None) -> 
         raise DataError("is nested too deeply", path=path, line=line) from None
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write beside, then rename: a reader sees the old file or the new one, never half."""
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Write beside, then rename: a reader sees the old file or the new one, never half.
+
+    A private file is its owner's alone: mode 0600.
+    """
     check_writable(path)
     # Not named after `path`: a name as long as the file system allows has no room for more.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".popi-", suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
+        if not private:  # as `mkstemp` makes it
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

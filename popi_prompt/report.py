@@ -2,97 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from operator import attrgetter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import numpy as np
+from popi_prompt.evaluation import Failure, Outcome
+from popi_prompt.intervals import Interval, as_record
+from popi_prompt.rows import (
+    COMPILED,
+    IMPROVED,
+    MARGIN,
+    PREFERS,
+    RAW,
+    REWARD,
+    UNTUNED,
+    Against,
+    Row,
+    against,
+)
 
-from popi_prompt.errors import OptimizationError
-from popi_prompt.evaluation import Failure, Outcome, Result
-
-RESAMPLES = 10_000
-NO_CONTEXT, UNTUNED, COMPILED, GOLD = "no context", "untuned", "compiled", "gold"
-
-Statistic = Callable[[Outcome], float]
-MARGIN: Statistic = attrgetter("margin")
-IMPROVED: Statistic = attrgetter("improved")
-PREFERS: Statistic = attrgetter("prefers")
-REWARD: Statistic = attrgetter("reward")
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean over users and its 95% bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One context on all users: what a line of the report shows. Means leave failures out."""
-
-    name: str
-    results: tuple[Result, ...]
-
-    @property
-    def outcomes(self) -> tuple[Outcome, ...]:
-        """The users that could be scored. Raises `OptimizationError` if there is none."""
-        scored = tuple(result for result in self.results if isinstance(result, Outcome))
-        if not scored:
-            reason = next(r.reason for r in self.results if isinstance(r, Failure))
-            raise OptimizationError(f"{self.name}: no user could be scored; the first: {reason}")
-        return scored
-
-    @property
-    def failures(self) -> tuple[Failure, ...]:
-        """The users that could not."""
-        return tuple(result for result in self.results if isinstance(result, Failure))
-
-    def mean(self, statistic: Statistic) -> Interval:
-        """Mean over users with its interval."""
-        return bootstrap([statistic(outcome) for outcome in self.outcomes])
-
-    def tokens(self, percentile: float) -> float:
-        """Percentile of the context overhead over users."""
-        return float(np.percentile([outcome.tokens for outcome in self.outcomes], percentile))
-
-
-def difference(one: Row, other: Row, statistic: Statistic) -> Interval:
-    """Mean of one minus other over the users both could score: a paired comparison."""
-    others = {outcome.user_id: outcome for outcome in other.outcomes}
-    return bootstrap(
-        [
-            statistic(outcome) - statistic(others[outcome.user_id])
-            for outcome in one.outcomes
-            if outcome.user_id in others
-        ]
-    )
-
-
-def bootstrap(values: Sequence[float]) -> Interval:
-    """Mean and 95% percentile interval over 10,000 resamples of the values, always the same ones.
-
-    Raises `OptimizationError` without values.
-    """
-    if not values:
-        raise OptimizationError("nothing to compare: no user could be scored in both rows")
-    array = np.asarray(values, dtype=np.float64)
-    picks = np.random.default_rng(0).integers(len(array), size=(RESAMPLES, len(array)))
-    low, high = np.percentile(array[picks].mean(axis=1), [2.5, 97.5])
-    return Interval(float(array.mean()), float(low), float(high))
+HARMED_RULE = (
+    "helped: mean D above that with the untuned summary; harmed: below it; unchanged: the same"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Rows on the same users; none where a run ended before they were measured."""
+    """Rows on the same users; none where a run ended before they were measured.
+
+    `unit` is that of the margin; `also` labels what further scorers measured; `groups` maps a group
+    to the ids of its users.
+    """
 
     rows: tuple[Row, ...]
     scorer: str
     prefers_label: str
+    unit: str = "nats"
+    also: tuple[str, ...] = ()
+    groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def row(self, name: str) -> Row | None:
         """The row with this name, if it was measured."""
@@ -104,30 +51,92 @@ class Report:
         return max((len(row.results) for row in self.rows), default=0)
 
     def gain(self) -> Interval | None:
-        """Margin of the compiled program minus the untuned one's."""
-        compiled, untuned = self.row(COMPILED), self.row(UNTUNED)
-        return difference(compiled, untuned, MARGIN) if compiled and untuned else None
+        """Margin of the compiled program minus the untuned one's; None where not both have one."""
+        found = self.against(COMPILED, UNTUNED)
+        return None if found is None else found.margin
 
-    def as_record(self) -> dict[str, Any]:
-        """Plain JSON values of everything the tables show."""
-        gain = self.gain()
+    def against(self, name: str, other: str) -> Against | None:
+        """One row compared with another, if both were measured."""
+        one, reference = self.row(name), self.row(other)
+        return None if one is None or reference is None else against(one, reference)
+
+    def group(self, name: str) -> Report:
+        """The same figures for the users of a group."""
+        rows = tuple(row.of(self.groups[name]) for row in self.rows)
+        return replace(self, rows=rows, groups={})
+
+    def as_record(self, *, by_user: bool = False) -> dict[str, Any]:
+        """Plain JSON values of everything the tables show; with `by_user` of each user, too."""
+        rows = [
+            {**self._figures(row), **_cost(row), **(_by_user(row) if by_user else {})}
+            for row in self.rows
+        ]
         return {
             "scorer": self.scorer,
+            "unit": self.unit,
+            "prefers": [key(label) for label in (self.prefers_label, *self.also)],
             "users": self.users,
-            "rows": [_row_record(row) for row in self.rows],
-            "gain_in_margin": asdict(gain) if gain else None,
+            "rows": rows,
+            "gain_in_margin": as_record(self.gain()),
+            "rule": HARMED_RULE,
+            "groups": {name: self.group(name)._group_record() for name in self.groups},
+        }
+
+    def _group_record(self) -> dict[str, Any]:
+        return {"users": self.users, "rows": [self._figures(row) for row in self.rows]}
+
+    def _figures(self, row: Row) -> dict[str, Any]:
+        compared = {other: self.against(row.name, other) for other in (UNTUNED, RAW)}
+        return {
+            "context": row.name,
+            "users": len(row.scored),
+            "failures": [asdict(failure) for failure in row.failures],
+            "reward_accuracy": as_record(row.figure(IMPROVED)),
+            "margin": as_record(row.figure(MARGIN)),
+            key(self.prefers_label): as_record(row.figure(PREFERS)),
+            **{key(label): _also(row, label) for label in self.also},
+            "reward": as_record(row.figure(REWARD)),
+            "tokens_median": row.tokens(50) if row.scored else None,
+            "tokens_p95": row.tokens(95) if row.scored else None,
+            **{
+                f"against_{other}": None if found is None else found.as_record()
+                for other, found in compared.items()
+            },
         }
 
 
-def _row_record(row: Row) -> dict[str, Any]:
+def key(label: str) -> str:
+    """The name in JSON of what a scorer's `prefers_label` says."""
+    return label.replace(" ", "_")
+
+
+def _also(row: Row, label: str) -> dict[str, Any] | None:
+    """By a further scorer; users that only it could not score are counted here."""
+    results = row.also.get(label)
+    if results is None:
+        return None
+    figure = as_record(Row(row.name, results).figure(PREFERS))
+    failed = sum(isinstance(result, Failure) for result in results)
+    return {**(figure or dict.fromkeys(("mean", "low", "high"))), "failed": failed}
+
+
+def _cost(row: Row) -> dict[str, Any]:
     return {
-        "context": row.name,
-        "users": len(row.outcomes),
-        "failures": [asdict(failure) for failure in row.failures],
-        "reward_accuracy": None if row.name == NO_CONTEXT else asdict(row.mean(IMPROVED)),
-        "margin": asdict(row.mean(MARGIN)),
-        "prefers": asdict(row.mean(PREFERS)),
-        "reward": asdict(row.mean(REWARD)),
-        "tokens_median": row.tokens(50),
-        "tokens_p95": row.tokens(95),
+        "calls": row.cost.calls,
+        "usd": row.cost.usd,
+        "spent": {role: asdict(each) for role, each in row.spent.items()},
+    }
+
+
+def _by_user(row: Row) -> dict[str, Any]:
+    return {"by_user": [_user(row, outcome) for outcome in row.scored]}
+
+
+def _user(row: Row, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "user_id": outcome.user_id,
+        "margin": outcome.margin if row.defines(MARGIN) else None,
+        "reward_accuracy": outcome.improved if row.defines(IMPROVED) else None,
+        "prefers": outcome.prefers,
+        "tokens": outcome.tokens,
     }

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import metadata
 from operator import attrgetter
 
 import numpy as np
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
+from popi_prompt.comparison import Scoring, compare
 from popi_prompt.dataset import fingerprint
 from popi_prompt.errors import BudgetExceeded, CallError
-from popi_prompt.evaluation import Failure, Metric, Summarize, evaluate, in_parallel
+from popi_prompt.evaluation import Failure, in_parallel
 from popi_prompt.events import Advanced, Improved, Noted, Observer, PhaseStarted, ignore
 from popi_prompt.generator import Generator
 from popi_prompt.inference import summarizer
 from popi_prompt.models.access import Access
-from popi_prompt.models.attribution import attributed
 from popi_prompt.models.door import Door
 from popi_prompt.models.meter import Spent
 from popi_prompt.models.roles import RECORDED
 from popi_prompt.optimizers import Optimizer, PopiOptimizer, Task
-from popi_prompt.program import Origin, Program, Scores
-from popi_prompt.report import COMPILED, GOLD, IMPROVED, MARGIN, NO_CONTEXT, UNTUNED, Report, Row
+from popi_prompt.program import Origin, Program
+from popi_prompt.provenance import versions, with_scores
+from popi_prompt.report import Report
 from popi_prompt.rewards import PopiReward, Reward
+from popi_prompt.rows import COMPILED, UNTUNED
 from popi_prompt.schema import User
 from popi_prompt.scorers import Scorer, make_scorer
 from popi_prompt.split import Split, split_users
@@ -40,8 +41,9 @@ class Settings:
     None means: for `proposer` the inference model, for `judge` the generator, for
     `embedding_model` the generator if it is an embedded one, for `scorer` the best one the
     generator allows, for `max_users` everyone, for `held_out` the whole test part in the report.
-    `scorer` is a name, a "module:function" or a `Scorer`. `access` says how models are reached,
-    what the run may cost and what it keeps.
+    `scorer` is a name, a "module:function" or a `Scorer`. `force` ships a program that is not
+    proven to be better than the untuned one. `access` says how models are reached, what the run
+    may cost and what it keeps.
     """
 
     generator: str = DEFAULT_MODEL
@@ -55,6 +57,7 @@ class Settings:
     max_users: int | None = None
     held_out: int | None = None
     seed: int = 0
+    force: bool = False
     access: Access = field(default_factory=Access)
 
     def names(self) -> dict[str, str]:
@@ -77,15 +80,29 @@ class Settings:
 class Optimized:
     """The program, and the report on held-out users it never saw.
 
-    `stopped` says which cap ended the run early: the program is then the best one so far, or the
+    `found` is the search's best candidate. It is the program's where the interval of its gain in D
+    excludes 0 upward, or by `force`; else the program is the untuned one.
+
+    `stopped` says which cap ended the run early: the program is then the best one so far, and the
     report has no rows. `spent` is by role.
     """
 
     program: Program
     report: Report
     split: Split
+    found: Candidate
     spent: Mapping[str, Spent] = field(default_factory=dict)
     stopped: str | None = None
+
+    @property
+    def shipped(self) -> str:
+        """The program's row in the report: "compiled" or "untuned"."""
+        return UNTUNED if self.program.candidate == UNTUNED_CANDIDATE else COMPILED
+
+    @property
+    def kept_baseline(self) -> bool:
+        """Whether the untuned program is shipped in place of what the search found."""
+        return self.program.candidate != self.found
 
 
 def optimize(
@@ -100,48 +117,72 @@ def optimize(
 
     `door` is used in place of the one that `settings` open, and is closed at the end as well.
 
-    At a cap it ends with the best program so far, see `Optimized`. Raises `OptimizationError` where
-    the data leave nothing to split or to score, `UsageError` for a scorer the generator cannot
-    serve, `ModelError` for models that cannot be opened.
+    A program that is not proven to be better than the untuned one is not shipped, and at a cap it
+    ends with the best program so far: see `Optimized`. Raises `OptimizationError` where the data
+    leave nothing to split or to score, `UsageError` for a scorer the generator cannot serve,
+    `ModelError` for models that cannot be opened.
     """
     users = sample(users, settings.max_users, settings.seed)
     split = split_users(users, seed=settings.seed)
     observer(Noted(_described(split)))
     with door if door is not None else settings.door(observer) as door:
-        for role in RECORDED:
-            door.model(role)
-        scorer = make_scorer(settings.scorer, door)
-        if settings.scorer is None:
-            observer(Noted(f"scorer {door.capability('generator').reason}"))
-        origin = _origin(settings, scorer, users)
+        scoring = _scoring(settings, door, observer)
+        origin = _origin(settings, scoring.scorer, users)
         best: list[Candidate] = []
 
         def keep(candidate: Candidate) -> None:
             best.append(candidate)
             observer(Improved(_program(candidate, door, origin)))
 
-        task = Task(
-            train=split.train,
-            val=split.val,
-            door=door,
-            scorer=scorer,
-            reward=settings.reward,
-            trials=settings.trials,
-            seed=settings.seed,
-            observer=observer,
-            keep=keep,
-        )
-        report, stopped = Report((), scorer.name, scorer.prefers_label), None
+        report, stopped = Report((), scoring.scorer.name, scoring.scorer.prefers_label), None
         try:
+            task = _task(split, scoring, settings, observer, keep)
             best.append((optimizer or PopiOptimizer()).run(task).candidate)
             test = split.test[: settings.held_out]
-            report = compare(best[-1], test, door, scorer, settings.reward, observer)
+            report = compare(best[-1], test, scoring, observer=observer)
         except BudgetExceeded as stop:
             if not best:
                 raise
             stopped = str(stop)
-        program = _program(best[-1], door, _with_scores(origin, report))
-        return Optimized(program, report, split, door.spent(), stopped)
+        shipped = best[-1] if settings.force or stopped or _proven(report) else UNTUNED_CANDIDATE
+        program = _program(shipped, door, with_scores(origin, report, shipped))
+        return Optimized(program, report, split, best[-1], door.spent(), stopped)
+
+
+def _scoring(settings: Settings, door: Door, observer: Observer) -> Scoring:
+    """Open the models, and choose the scorer."""
+    for role in RECORDED:
+        door.model(role)
+    scorer = make_scorer(settings.scorer, door)
+    if settings.scorer is None:
+        observer(Noted(f"scorer {door.capability('generator').reason}"))
+    return Scoring(door, scorer, settings.reward)
+
+
+def _task(
+    split: Split,
+    scoring: Scoring,
+    settings: Settings,
+    observer: Observer,
+    keep: Callable[[Candidate], None],
+) -> Task:
+    return Task(
+        train=split.train,
+        val=split.val,
+        door=scoring.door,
+        scorer=scoring.scorer,
+        reward=scoring.reward,
+        trials=settings.trials,
+        seed=settings.seed,
+        observer=observer,
+        keep=keep,
+    )
+
+
+def _proven(report: Report) -> bool:
+    """Whether the compiled program moved users it never saw further than the untuned one did."""
+    gain = report.gain()
+    return gain is not None and gain.above_zero
 
 
 def _program(candidate: Candidate, door: Door, origin: Origin) -> Program:
@@ -200,36 +241,6 @@ def held_out(program: Program, users: Sequence[User]) -> tuple[User, ...]:
     return with_pairs
 
 
-def compare(
-    candidate: Candidate,
-    users: Sequence[User],
-    door: Door,
-    scorer: Scorer,
-    reward: Reward,
-    observer: Observer = ignore,
-) -> Report:
-    """The report's rows on these users. Gold is measured where every user has one.
-
-    Gold and no context use the candidate's conditioning, so that they differ from it in the text
-    alone; the untuned program uses its own.
-    """
-    contexts: list[tuple[str, Candidate, Summarize]] = [
-        (NO_CONTEXT, candidate, lambda user: None),
-        (UNTUNED, UNTUNED_CANDIDATE, summarizer(UNTUNED_CANDIDATE, door)),
-    ]
-    if candidate != UNTUNED_CANDIDATE:
-        contexts.append((COMPILED, candidate, summarizer(candidate, door)))
-    if all(user.gold is not None for user in users):
-        contexts.append((GOLD, candidate, lambda user: user.gold))
-    rows: list[Row] = []
-    for name, measured, summarize in contexts:
-        observer(PhaseStarted(f"held-out users: {name}", len(users)))
-        metric = Metric(Generator(door, measured.conditioning), scorer, reward)
-        with attributed(candidate=name):
-            rows.append(Row(name, evaluate(users, summarize, metric, observer)))
-    return Report(tuple(rows), scorer.name, scorer.prefers_label)
-
-
 def sample(users: Sequence[User], count: int | None, seed: int) -> tuple[User, ...]:
     """At most `count` of the users, drawn by the seed; the order of the file does not matter."""
     users = sorted(users, key=attrgetter("user_id"))
@@ -237,34 +248,6 @@ def sample(users: Sequence[User], count: int | None, seed: int) -> tuple[User, .
         return tuple(users)
     picked = np.random.default_rng(seed).permutation(len(users))[:count]
     return tuple(users[i] for i in sorted(picked))
-
-
-def versions() -> dict[str, str]:
-    """Installed versions of what decides the result."""
-    found: dict[str, str] = {}
-    for package in ("popi-prompt", "dspy", "litellm", "optuna", "numpy", "llama-cpp-python"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _with_scores(origin: Origin, report: Report) -> Origin:
-    before = report.row(UNTUNED)
-    after = report.row(COMPILED) or before
-    return replace(origin, scores_before=_scores(before), scores_after=_scores(after))
-
-
-def _scores(row: Row | None) -> Scores | None:
-    if row is None:
-        return None
-    return Scores(
-        users=len(row.outcomes),
-        reward_accuracy=row.mean(IMPROVED).mean,
-        margin=row.mean(MARGIN).mean,
-        tokens_median=row.tokens(50),
-    )
 
 
 def _described(split: Split) -> str:

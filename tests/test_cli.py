@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from popi_prompt.candidate import UNTUNED_CANDIDATE
+from popi_prompt import workflow
+from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.cli.main import cli
 from popi_prompt.errors import ContextTooLong, ModelError
 from popi_prompt.importers.alignx import SIGNALS
@@ -20,6 +21,7 @@ from popi_prompt.models import door as door_module
 from popi_prompt.models import local
 from popi_prompt.models.route import Route
 from popi_prompt.models.trace import read_trace
+from popi_prompt.optimizers.optimizer import Found, Task
 from popi_prompt.program import Origin, Program, load
 from popi_prompt.prompts import Messages
 from popi_prompt.testing import FakeModel
@@ -275,6 +277,89 @@ def test_a_dry_run_finds_a_function_that_is_not_there(
 ) -> None:
     options = ["--scorer", f"{own_scorer}:none", "--dry-run"]
     refused(call("optimize", users, "-o", tmp_path / "o.json", *FAKES, *options), 2, "has no")
+
+
+def test_evaluate_shows_every_row_within_100_columns(
+    models: Models, users: Path, program: Path
+) -> None:
+    scorers = ["--scorer", "likelihood", "--scorer", "choice"]
+    shown = succeeded(call("evaluate", program, users, *scorers)).stdout
+    for name in ("raw signals", "untuned summary", "another's summary", "opposite taste"):
+        assert name in shown
+    for heading in ("What it changes, user by user", "What it takes", "choice", "harmed"):
+        assert heading in shown
+    tables = [line for line in shown.splitlines() if "  " in line.strip() or "\u2500" in line]
+    assert max(map(len, tables)) <= 100
+
+
+def test_evaluate_measures_only_the_rows_asked_for(
+    models: Models, users: Path, program: Path
+) -> None:
+    options = ["--rows", "raw,opposite-gold", "--json"]
+    record = json.loads(succeeded(call("evaluate", program, users, *options)).stdout)
+    assert [row["context"] for row in record["rows"]] == ["raw", "untuned", "opposite gold"]
+    assert record["rows"][0]["against_untuned"]["users"] == 16
+    refused(call("evaluate", program, users, "--rows", "raw,rew"), 2, "'rew'", "longest-answer")
+
+
+def test_evaluate_refuses_two_scorers_of_one_figure(
+    models: Models, users: Path, program: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    succeeded(call("evaluate", program, users, "--scorer", "choice", "--scorer", "choice"))
+    (tmp_path / "mine.py").write_text("def one(*a): return 0.0\ndef two(*a): return 0.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    options = ["--scorer", "mine:one", "--scorer", "mine:two"]
+    refused(call("evaluate", program, users, *options), 2, "'mean score'", "drop one")
+
+
+def test_evaluate_shows_groups(models: Models, program: Path, tmp_path: Path) -> None:
+    records = [user(i, group="plain" if i % 2 else "expert") for i in range(8)]
+    data = written(tmp_path / "grouped.jsonl", records)
+    assert "group plain: 4 users" in succeeded(call("evaluate", program, data)).stdout
+
+
+def test_evaluate_writes_a_page_whose_figures_are_the_jsons(
+    models: Models, users: Path, program: Path, tmp_path: Path
+) -> None:
+    html = tmp_path / "report.html"
+    result = succeeded(call("evaluate", program, users, "--html", html, "--json"))
+    text = html.read_text(encoding="utf-8")
+    inside = text.split('id="report">')[1].split("</script>")[0]
+    assert json.loads(inside) == json.loads(result.stdout)
+    assert html.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.glob(".popi-*")) == []
+    assert str(html) in succeeded(call("evaluate", program, users, "--html", html)).stdout
+    nowhere = tmp_path / "nowhere" / "report.html"
+    refused(call("evaluate", program, users, "--html", nowhere), 2, "cannot write")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_program_that_is_not_proven_better_is_not_written_unless_forced(
+    models: Models, users: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    found = Candidate("Look closely.")
+
+    class Fixed:
+        name = "fixed"
+
+        def run(self, task: Task) -> Found:
+            return Found(found, 0.0, 1)
+
+    monkeypatch.setattr(workflow, "PopiOptimizer", Fixed)
+    output = tmp_path / "out.json"
+    options = ["optimize", users, "-o", output, *FAKES, *(["--json"] if as_json else [])]
+    shown = succeeded(call(*options)).stdout
+    assert load(output).candidate == UNTUNED_CANDIDATE
+    if as_json:
+        assert json.loads(shown)["shipped"] == "untuned"
+    else:
+        assert "the interval includes 0: no proof" in shown
+        assert f"Wrote the untuned program to {output}: better is not proven" in shown
+        assert "--force" in shown
+    shown = succeeded(call(*options, "--force")).stdout
+    assert load(output).candidate == found
+    if as_json:
+        assert json.loads(shown)["shipped"] == "compiled"
 
 
 def test_evaluate_with_another_generator_asks_that_one(

@@ -6,15 +6,15 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from popi_prompt.errors import BadResponse, ContextTooLong, ModelError, OptimizationError
 from popi_prompt.evaluation import Failure, Metric, Outcome, Result, evaluate, in_parallel
 from popi_prompt.events import Advanced, Event
 from popi_prompt.generator import Generator
 from popi_prompt.prompts import Conditioning, Messages
-from popi_prompt.report import (
+from popi_prompt.report import Report
+from popi_prompt.rewards import PopiReward
+from popi_prompt.rows import (
     COMPILED,
     IMPROVED,
     MARGIN,
@@ -22,12 +22,9 @@ from popi_prompt.report import (
     PREFERS,
     REWARD,
     UNTUNED,
-    Report,
     Row,
-    bootstrap,
     difference,
 )
-from popi_prompt.rewards import PopiReward
 from popi_prompt.schema import Pair, Persona, User
 from popi_prompt.scorers import LikelihoodScorer
 from popi_prompt.scorers.scorer import PairScore
@@ -149,47 +146,6 @@ def test_no_context_has_no_tokens_and_no_margin() -> None:
 
 def test_parallel_work_keeps_its_order() -> None:
     assert in_parallel(lambda x: x * x, range(50), 8) == tuple(x * x for x in range(50))
-
-
-values = st.lists(st.floats(-100, 100), min_size=1, max_size=30)
-
-
-@given(values)
-@settings(max_examples=40, deadline=None)
-def test_an_interval_holds_its_mean_and_is_always_the_same(found: list[float]) -> None:
-    interval = bootstrap(found)
-    assert interval.mean == pytest.approx(float(np.mean(found)))
-    assert interval.low - 1e-9 <= interval.mean <= interval.high + 1e-9
-    assert min(found) - 1e-9 <= interval.low
-    assert interval.high <= max(found) + 1e-9
-    assert bootstrap(found) == interval
-
-
-@given(st.floats(-100, 100), st.integers(1, 30))
-@settings(max_examples=40, deadline=None)
-def test_constant_values_have_an_interval_without_width(value: float, count: int) -> None:
-    interval = bootstrap([value] * count)
-    assert interval.low == pytest.approx(value, rel=1e-12, abs=1e-12)
-    assert interval.high == pytest.approx(value, rel=1e-12, abs=1e-12)
-
-
-def test_more_users_make_the_interval_narrower() -> None:
-    drawn = np.random.default_rng(1).normal(size=400).tolist()
-    few, many = bootstrap(drawn[:20]), bootstrap(drawn)
-    assert many.high - many.low < few.high - few.low
-
-
-def test_an_interval_is_about_two_standard_errors_each_way() -> None:
-    drawn = np.random.default_rng(2).normal(size=200)
-    interval = bootstrap(drawn.tolist())
-    error = drawn.std(ddof=1) / np.sqrt(len(drawn))
-    assert interval.low == pytest.approx(drawn.mean() - 1.96 * error, abs=0.2 * error)
-    assert interval.high == pytest.approx(drawn.mean() + 1.96 * error, abs=0.2 * error)
-
-
-def test_nothing_to_compare_is_an_error() -> None:
-    with pytest.raises(OptimizationError, match="nothing to compare"):
-        bootstrap([])
 
 
 def test_a_difference_is_paired_over_the_users_both_could_score() -> None:

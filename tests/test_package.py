@@ -36,9 +36,16 @@ ORDER = [
     "scorers",
     "rewards",
     "evaluation",
+    "intervals",
+    "rows",
     "report",
+    "plots",
+    "page",
+    "contexts",
+    "comparison",
     "optimizers",
     "program",
+    "provenance",
     "workflow",
     "estimate",
     "cli",
@@ -143,7 +150,9 @@ def test_importing_loads_nothing_heavy(code: str) -> None:
 COMMANDS = ["", "optimize", "evaluate", "infer", "respond", "show", "export", "import"]
 
 
-@pytest.mark.parametrize("command", ["", "optimize", "infer", "trace", "cache", "cache stats"])
+@pytest.mark.parametrize(
+    "command", ["", "optimize", "evaluate", "infer", "trace", "cache", "cache stats"]
+)
 def test_help_loads_nothing_heavy(command: str) -> None:
     code = f"""
 import sys, json

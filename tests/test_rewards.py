@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from popi_prompt.evaluation import Metric, evaluate
 from popi_prompt.generator import Generator
 from popi_prompt.prompts import Conditioning
-from popi_prompt.report import Row
 from popi_prompt.rewards import AccuracyReward, MarginReward, PopiReward, Reward
+from popi_prompt.rows import Row
 from popi_prompt.schema import Pair, Persona, User
 from popi_prompt.scorers.scorer import PairScore
 from popi_prompt.testing import fake_door

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
+from popi_prompt.comparison import Scoring, compare
 from popi_prompt.dataset import fingerprint
 from popi_prompt.errors import BadResponse, ModelError, OptimizationError, UsageError
 from popi_prompt.evaluation import Failure, Outcome
@@ -20,14 +22,13 @@ from popi_prompt.models.route import Route
 from popi_prompt.optimizers import PopiOptimizer, Task
 from popi_prompt.optimizers.optimizer import Found
 from popi_prompt.program import Program, load
-from popi_prompt.prompts import Messages
-from popi_prompt.report import COMPILED, GOLD, MARGIN, NO_CONTEXT, UNTUNED
+from popi_prompt.prompts import Conditioning, Messages
+from popi_prompt.rows import COMPILED, GOLD, MARGIN, NO_CONTEXT, UNTUNED
 from popi_prompt.schema import Pair, Preference, User
 from popi_prompt.testing import FakeChatModel, FakeModel, fake_door
 from popi_prompt.workflow import (
     Optimized,
     Settings,
-    compare,
     held_out,
     infer_all,
     optimize,
@@ -324,12 +325,67 @@ def test_another_optimizer_can_be_used(use: Callable[[Door], None]) -> None:
             given.append(task)
             return Found(candidate, 0.0, 1)
 
-    done = optimize(people(), SETTINGS, optimizer=Fixed())
+    done = optimize(people(), replace(SETTINGS, force=True), optimizer=Fixed())
     assert done.program.candidate == candidate
     task = given[0]
     test_users = {user.user_id for user in done.split.test}
     assert test_users.isdisjoint(user.user_id for user in (*task.train, *task.val))
     assert PopiOptimizer.name == "popi"
+
+
+class Fixed:
+    """Always finds the same candidate."""
+
+    name = "fixed"
+
+    def __init__(self, candidate: Candidate):
+        self.candidate = candidate
+
+    def run(self, task: Task) -> Found:
+        return Found(self.candidate, 0.0, 1)
+
+
+def test_a_program_that_is_not_proven_better_is_not_shipped(use: Callable[[Door], None]) -> None:
+    candidate = Candidate("Look closely.")
+    use(fakes())
+    done = optimize(people(), SETTINGS, optimizer=Fixed(candidate))
+    gain = done.report.gain()
+    assert gain is not None
+    assert not gain.above_zero
+    assert done.program.candidate == UNTUNED_CANDIDATE
+    assert done.found == candidate
+    assert done.kept_baseline
+    assert done.shipped == "untuned"
+    origin = done.program.origin
+    assert origin.scores_before is not None
+    assert origin.scores_after == origin.scores_before
+    # The report is still about what was found.
+    assert done.report.row(COMPILED) is not None
+
+
+def test_by_force_it_is_shipped_with_its_own_scores(use: Callable[[Door], None]) -> None:
+    spoken = Candidate("Look closely.", conditioning=Conditioning("system", f"{PLAIN} {{summary}}"))
+    use(fakes())
+    done = optimize(people(), replace(SETTINGS, force=True), optimizer=Fixed(spoken))
+    gain = done.report.gain()
+    assert gain is not None
+    assert not gain.above_zero
+    assert done.program.candidate == spoken
+    assert not done.kept_baseline
+    compiled = done.report.row(COMPILED)
+    after = done.program.origin.scores_after
+    assert compiled is not None
+    assert after is not None
+    assert after.margin == compiled.mean(MARGIN).mean
+    assert after != done.program.origin.scores_before
+
+
+def test_a_proven_program_is_shipped(use: Callable[[Door], None]) -> None:
+    use(fakes())
+    done = optimize(people(), SETTINGS)
+    assert done.shipped == "compiled"
+    assert done.found == done.program.candidate
+    assert not done.kept_baseline
 
 
 def test_the_untuned_program_needs_no_search(use: Callable[[Door], None]) -> None:
@@ -360,13 +416,8 @@ def test_comparing_again_gives_the_same_report(use: Callable[[Door], None]) -> N
     from popi_prompt.rewards import PopiReward
     from popi_prompt.scorers import make_scorer
 
-    again = compare(
-        done.program.candidate,
-        held_out(done.program, people()),
-        door,
-        make_scorer(None, door),
-        PopiReward(),
-    )
+    scoring = Scoring(door, make_scorer(None, door), PopiReward())
+    again = compare(done.program.candidate, held_out(done.program, people()), scoring)
     assert again == done.report
     gold = again.row(GOLD)
     assert gold is not None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +15,12 @@ from popi_prompt.cli.access import (
     access_options,
     print_bill,
 )
+from popi_prompt.errors import UsageError
+
+if TYPE_CHECKING:
+    from popi_prompt.comparison import Scoring
+    from popi_prompt.models.door import Door
+    from popi_prompt.report import Report
 
 
 @click.command(name="evaluate", short_help="Measure a program on users it never saw.")
@@ -21,9 +29,11 @@ from popi_prompt.cli.access import (
 @click.option("--generator", help="Measure with another generator.  [default: the program's]")
 @click.option("--judge", help="Compares answers.  [default: the generator]")
 @click.option("--embedding-model", help=f"Places answers.  [{EMBEDDING_DEFAULT}]")
-@click.option("--scorer", help=f"{SCORERS}  [default: by route]")
+@click.option("--scorer", "scorers", multiple=True, help=f"{SCORERS}  [default: by route]")
+@click.option("--rows", help="Only these and the program's own, for example raw,gold.")
 @click.option("--held-out", type=click.IntRange(1), help="Measure at most this many users.")
 @access_options
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page with plots, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
     program: Path,
@@ -31,47 +41,91 @@ def command(
     generator: str | None,
     judge: str | None,
     embedding_model: str | None,
-    scorer: str | None,
+    scorers: tuple[str, ...],
+    rows: str | None,
     held_out: int | None,
+    html: Path | None,
     as_json: bool,
     options: AccessOptions,
 ) -> None:
-    """Compare PROGRAM with no context, the untuned program and the true taste on users of DATA.
+    """Compare PROGRAM with other things to tell the generator, on the same users of DATA.
 
-    On the data it was compiled from, only the held-out part is measured.
+    Rows: no-context, raw (the signals themselves), untuned, compiled (this program), shuffled
+    (another user's summary), gold (the true taste, where all users have one), opposite-gold (that
+    of a user with another one), longest-answer (choosing by length; asks no model).
+
+    On the data it was compiled from, only the held-out part is measured. The first --scorer gives
+    D; each further one adds a column and its own calls: two for every pair and row for choice.
 
     \b
-    Example:
-      popi-prompt evaluate programs/tastes.json datasets/tastes.jsonl
+    Examples:
+      popi-prompt evaluate programs/tastes.json datasets/tastes.jsonl --html tastes.html
+      popi-prompt evaluate p.json users.jsonl --scorer likelihood --scorer choice --rows raw,gold
     """
     from popi_prompt.dataset import load_users
+    from popi_prompt.files import check_writable
     from popi_prompt.program import load
 
+    if html is not None:
+        check_writable(html)
     access = options.access()
+    wanted = _rows(rows)
     loaded = load(program)
     users = load_users(data, need_pairs=True)
 
-    from popi_prompt import workflow
     from popi_prompt.cli.progress import Display
-    from popi_prompt.cli.render import print_json, print_report
-    from popi_prompt.rewards import PopiReward
-    from popi_prompt.scorers import make_scorer
+    from popi_prompt.comparison import compare
+    from popi_prompt.workflow import held_out as never_seen
 
-    measured = workflow.held_out(loaded, users)[:held_out]
+    measured = never_seen(loaded, users)[:held_out]
     names = access.names(loaded.models, generator=generator)
     names |= access.scoring_names(names["generator"], judge=judge, embedding=embedding_model)
     with Display() as display, access.door(names, display) as door:
-        report = workflow.compare(
-            loaded.candidate,
-            measured,
-            door,
-            make_scorer(scorer, door),
-            PopiReward(),
-            display,
-        )
+        scoring = _scoring(scorers, door)
+        report = compare(loaded.candidate, measured, scoring, wanted, display)
     print_bill(door.spent())
+    part = "held-out users" if len(measured) < len(users) else "users"
+    _show(report, f"{part} of {data}", html, as_json)
+
+
+def _rows(given: str | None) -> tuple[str, ...]:
+    """Rows by their names in --help."""
+    from popi_prompt.rows import ALL_ROWS
+
+    known = {name.replace(" ", "-"): name for name in ALL_ROWS}
+    names = list(known) if given is None else [each.strip() for each in given.split(",")]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"--rows names {name!r}; known: {', '.join(known)}")
+    return tuple(known[name] for name in names)
+
+
+def _scoring(names: Sequence[str], door: Door) -> Scoring:
+    from popi_prompt.comparison import Scoring
+    from popi_prompt.rewards import PopiReward
+    from popi_prompt.scorers import make_scorer
+
+    first, *others = [make_scorer(name, door) for name in dict.fromkeys(names or (None,))]
+    labels = [each.prefers_label for each in (first, *others)]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise UsageError(f"two scorers measure the same, {label!r}; drop one --scorer")
+    return Scoring(door, first, PopiReward(), tuple(others))
+
+
+def _show(report: Report, about: str, html: Path | None, as_json: bool) -> None:
+    from popi_prompt.cli.render import print_json
+    from popi_prompt.cli.tables import print_evaluation
+
+    record = report.as_record(by_user=True)
+    if html is not None:
+        from popi_prompt.files import write_text
+        from popi_prompt.page import page
+
+        write_text(html, page(record, f"{report.users} {about}"), private=True)
     if as_json:
-        print_json(report.as_record())
-    else:
-        part = "held-out users" if len(measured) < len(users) else "users"
-        print_report(report, f"{part} of {data}")
+        print_json(record)
+        return
+    print_evaluation(report, about)
+    if html is not None:
+        click.echo(f"Wrote {html}; it opens in a browser, without a network.")

@@ -1,0 +1,123 @@
+"""Options of `optimize` that say which models work, how it searches and what it maximises."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from popi_prompt.cli.access import EMBEDDING_DEFAULT, SCORERS
+from popi_prompt.errors import UsageError
+
+if TYPE_CHECKING:
+    from popi_prompt.models.access import Access
+    from popi_prompt.rewards import Reward
+    from popi_prompt.workflow import Settings
+
+DEFAULT_MODEL = "local/smollm2-135m"
+
+_OPTIONS = (
+    click.option("--generator", help=f"Frozen; answers.  [default: {DEFAULT_MODEL}]"),
+    click.option("--inference-model", help=f"Summarizes.  [default: {DEFAULT_MODEL}]"),
+    click.option("--proposer", help="Writes instructions.  [default: the inference model]"),
+    click.option("--judge", help="Compares answers.  [default: the generator]"),
+    click.option("--embedding-model", help=f"Places answers.  [{EMBEDDING_DEFAULT}]"),
+    click.option("--scorer", help=f"{SCORERS}  [default: by route]"),
+    click.option(
+        "--reward",
+        default="popi",
+        show_default=True,
+        type=click.Choice(["popi", "accuracy", "margin"]),
+    ),
+    click.option(
+        "--trials", default=8, show_default=True, type=click.IntRange(1), help="Searched."
+    ),
+    click.option("--max-users", type=click.IntRange(3), help="Use at most this many users."),
+    click.option("--held-out", type=click.IntRange(1), help="Report on at most this many users."),
+    click.option(
+        "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all draws."
+    ),
+    click.option("--beta", type=float, help="Of the reward popi.  [default: 0.01]"),
+    click.option("--token-budget", default=40, show_default=True, type=click.IntRange(0)),
+    click.option(
+        "--token-penalty", default=0.0, show_default=True, type=float, help="Per token over."
+    ),
+    click.option("--force", is_flag=True, help="Write what was found, proven better or not."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """The options as they were given."""
+
+    generator: str | None
+    inference_model: str | None
+    proposer: str | None
+    judge: str | None
+    embedding_model: str | None
+    scorer: str | None
+    reward: str
+    trials: int
+    max_users: int | None
+    held_out: int | None
+    seed: int
+    beta: float | None
+    token_budget: int
+    token_penalty: float
+    force: bool
+
+    def maximised(self) -> Reward:
+        """The reward that the options name. Raises `UsageError` for numbers that cannot work."""
+        from popi_prompt.rewards import AccuracyReward, MarginReward, PopiReward
+
+        beta, penalty = self.beta, self.token_penalty
+        if beta is not None and self.reward != PopiReward.name:
+            raise UsageError(
+                f"--beta is of the reward 'popi', and --reward is {self.reward!r}; drop one"
+            )
+        if beta is not None and not 0 < beta < math.inf:
+            raise UsageError(f"--beta is {beta:g}; it must be a number above 0")
+        if not 0 <= penalty < math.inf:
+            raise UsageError(f"--token-penalty is {penalty:g}; it must be 0 or more")
+        if self.reward == PopiReward.name:
+            popi = PopiReward(token_budget=self.token_budget, token_penalty=penalty)
+            return popi if beta is None else replace(popi, beta=beta)
+        other = {each.name: each for each in (AccuracyReward, MarginReward)}[self.reward]
+        return other(token_budget=self.token_budget, token_penalty=penalty)
+
+    def settings(self, access: Access) -> Settings:
+        """All of them together."""
+        from popi_prompt.workflow import Settings
+
+        return Settings(
+            generator=access.name("generator", self.generator, DEFAULT_MODEL),
+            inference_model=access.name("inference", self.inference_model, DEFAULT_MODEL),
+            proposer=access.name("proposer", self.proposer, "") or None,
+            judge=access.name("judge", self.judge, "") or None,
+            embedding_model=self.embedding_model,
+            scorer=self.scorer,
+            reward=self.maximised(),
+            trials=self.trials,
+            max_users=self.max_users,
+            held_out=self.held_out,
+            seed=self.seed,
+            force=self.force,
+            access=access,
+        )
+
+
+def search_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options; the command gets them as one argument, `search`."""
+
+    @functools.wraps(command)
+    def gathered(*args: Any, **values: Any) -> None:
+        own = {field.name: values.pop(field.name) for field in fields(SearchOptions)}
+        command(*args, **values, search=SearchOptions(**own))
+
+    for option in reversed(_OPTIONS):
+        gathered = option(gathered)
+    return gathered
