@@ -1,4 +1,4 @@
-"""Compose ``tastes.jsonl``: 48 synthetic users with one of two opposite tastes in answers.
+"""Compose ``tastes.jsonl``: 80 synthetic users with one of two opposite tastes in answers.
 
 The texts live in ``tastes_source.json`` beside this script; a fixed seed decides which user
 gets which of them, so the output is byte-identical on every run.
@@ -25,7 +25,7 @@ OUTPUT = HERE / "tastes.jsonl"
 
 SEED = 20240613
 TASTES: tuple[Taste, Taste] = ("plain", "expert")
-COUPLES = 24  # one user of either taste each; the two share their pair topics with nobody else
+COUPLES = 40  # one user of either taste each; the two share their pair topics with nobody else
 PAIRS_PER_USER = 1
 SIGNALS_PER_USER = (3, 4)
 PREFERENCES_PER_USER = 2
