@@ -63,7 +63,7 @@ def compare(
         told = context(name, candidate, users, scoring.door, measured.get(own))
         if told is None:
             continue
-        measured[name] = _measure(name, told, users, scoring, observer)
+        measured[name] = measure(name, told, users, scoring, observer)
         if name in (NO_CONTEXT, own):
             _ = measured[name].outcomes
     return Report(
@@ -76,9 +76,10 @@ def compare(
     )
 
 
-def _measure(
-    name: str, told: Context, users: Sequence[User], scoring: Scoring, observer: Observer
+def measure(
+    name: str, told: Context, users: Sequence[User], scoring: Scoring, observer: Observer = ignore
 ) -> Row:
+    """One row: these users under what `told` tells of them, by all of the scorers."""
     scorers = (scoring.scorer, *scoring.also)
     observer(PhaseStarted(f"held-out users: {name}", len(users) * len(scorers)))
     generator = Generator(scoring.door, told.candidate.conditioning)

@@ -39,10 +39,12 @@ ORDER = [
     "intervals",
     "rows",
     "report",
+    "matrix",
     "plots",
     "page",
     "contexts",
     "comparison",
+    "transfer",
     "optimizers",
     "program",
     "provenance",
@@ -151,7 +153,7 @@ COMMANDS = ["", "optimize", "evaluate", "infer", "respond", "show", "export", "i
 
 
 @pytest.mark.parametrize(
-    "command", ["", "optimize", "evaluate", "infer", "trace", "cache", "cache stats"]
+    "command", ["", "optimize", "evaluate", "transfer", "infer", "trace", "cache", "cache stats"]
 )
 def test_help_loads_nothing_heavy(command: str) -> None:
     code = f"""

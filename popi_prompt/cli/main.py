@@ -16,6 +16,7 @@ INTERRUPTED = 130
 _COMMANDS = {
     "optimize": "optimize",
     "evaluate": "evaluate",
+    "transfer": "transfer",
     "infer": "infer",
     "respond": "respond",
     "show": "show",

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from popi_prompt.cli.render import plain, stdout
 from popi_prompt.intervals import Interval
+from popi_prompt.matrix import Cell, Transfer
 from popi_prompt.report import HARMED_RULE, Report
 from popi_prompt.rows import (
     COMPILED,
@@ -60,6 +61,64 @@ def print_evaluation(report: Report, about: str) -> None:
         console.print()
         console.print(_measured(group, f"group {plain(name)}: {group.users} users"))
         _print_group_gain(console, group)
+
+
+def print_transfer(found: Transfer, about: str) -> None:
+    """Generators by scorers, how to read them, a verdict a generator, and what failed."""
+    console = stdout()
+    console.print(_matrix(found, f"{found.users} {plain(about)}"))
+    console.print(
+        "D: how far the program's summaries move a frozen generator from the answer the person\n"
+        "rejected to the one they chose, compared with no context; units differ between scorers."
+    )
+    console.print()
+    for line in found.lines:
+        console.print(plain(f"{line.generator}: {line.says()}"), markup=False)
+    for line in found.lines:
+        for cell in line.cells:
+            for reason in _reasons(cell):
+                text = plain(f"failed, {line.generator} by {cell.scorer}: {reason}")
+                console.print(text, markup=False)
+
+
+def _reasons(cell: Cell) -> list[str]:
+    if cell.own is None:
+        return [cell.reason]
+    return [failure.reason for failure in cell.own.failures[:3]]
+
+
+def _matrix(found: Transfer, title: str) -> Table:
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("generator", max_width=18, overflow="fold")
+    table.add_column("scorer", max_width=10, overflow="fold")
+    for column in (
+        "moved to\nchosen",
+        "D\n\\[95% interval]",
+        "D minus untuned\n\\[95% interval]",
+        "scored",
+        "failed",
+    ):
+        table.add_column(column, justify="right")
+    for line in found.lines:
+        name = Text(plain(line.generator))
+        if not line.cells:
+            table.add_row(name, "failed", *("-" * 5))
+        for cell in line.cells:
+            table.add_row(name, Text(plain(cell.scorer)), *_figures(cell))
+            name = Text("")
+    return table
+
+
+def _figures(cell: Cell) -> tuple[str, ...]:
+    if cell.own is None:
+        return ("failed", *("-" * 4))
+    return (
+        _share(cell.own, IMPROVED),
+        _signed(cell.own.figure(MARGIN)),
+        _shift(cell.against(UNTUNED)),
+        str(len(cell.own.scored)),
+        _failed(cell.own),
+    )
 
 
 def _print_group_gain(console: Console, group: Report) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -57,17 +58,29 @@ class Door:
         open_model: Open | None = None,
         books: Books | None = None,
     ):
-        known: dict[Route, Route] = {}
-        self.routes: dict[str, Route] = {}
-        for role, each in models.items():
-            route = each if isinstance(each, Route) else Route(each)
-            self.routes[role] = known.setdefault(route, route)
-        self.names: dict[str, str] = {role: route.model for role, route in self.routes.items()}
+        self._known: dict[Route, Route] = {}
         self._open = open_model if open_model is not None else open_route
         self._books = books if books is not None else Books()
         self._models: dict[Route, Model] = {}
         self._answers: dict[tuple[int, Request], _Asked] = {}
         self._lock = threading.RLock()
+        self._lead({}, models)
+
+    def elsewhere(self, models: Mapping[str, str | Route]) -> Door:
+        """A door with these roles led elsewhere; all else is shared, down to the memory.
+
+        Raises `UsageError` like a new door. Closing one of them closes both.
+        """
+        door = copy.copy(self)
+        door._lead(self.routes, models)
+        return door
+
+    def _lead(self, before: Mapping[str, Route], models: Mapping[str, str | Route]) -> None:
+        self.routes: dict[str, Route] = dict(before)
+        for role, each in models.items():
+            route = each if isinstance(each, Route) else Route(each)
+            self.routes[role] = self._known.setdefault(route, route)
+        self.names: dict[str, str] = {role: route.model for role, route in self.routes.items()}
         if self._books.meter.caps.usd is not None:
             for role, route in self.routes.items():
                 if price_of(route) is None:

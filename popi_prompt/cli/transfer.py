@@ -1,0 +1,83 @@
+"""popi-prompt transfer"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from popi_prompt.cli.access import (
+    SCORERS,
+    AccessOptions,
+    access_options,
+    print_bill,
+)
+from popi_prompt.errors import UsageError
+
+
+@click.command(name="transfer", short_help="Measure a program's summaries on other generators.")
+@click.argument("program", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--generator", "generators", multiple=True, required=True, help="Repeat for more.")
+@click.option("--judge", help="Compares answers, of all.  [default: the program's generator]")
+@click.option(
+    "--embedding-model", help="Places answers, of all.  [default: the program's generator if local]"
+)
+@click.option("--scorer", "scorers", multiple=True, help=f"{SCORERS}  [default: by route]")
+@click.option("--held-out", type=click.IntRange(1), help="Measure at most this many users.")
+@access_options
+@click.option("--json", "as_json", is_flag=True, help="Print the matrix as JSON.")
+def command(
+    program: Path,
+    data: Path,
+    generators: tuple[str, ...],
+    judge: str | None,
+    embedding_model: str | None,
+    scorers: tuple[str, ...],
+    held_out: int | None,
+    as_json: bool,
+    options: AccessOptions,
+) -> None:
+    """Put the summaries of PROGRAM in front of other frozen generators, on the same users of DATA.
+
+    Summaries are inferred once, by the program and by the untuned one. Without --scorer, each
+    generator is scored by likelihood where its route gives it, and by choice.
+
+    On the data it was compiled from, only the held-out part is measured. A generator that cannot
+    be opened or scored is shown as failed; exit code 1 if all of them are.
+
+    \b
+    Example:
+      popi-prompt transfer programs/tastes.json datasets/tastes.jsonl \\
+        --generator local/smollm2-135m --generator openai/gpt-4o-mini
+    """
+    from popi_prompt.dataset import load_users
+    from popi_prompt.program import load
+
+    for name in generators:
+        if generators.count(name) > 1:
+            raise UsageError(f"--generator names {name!r} twice")
+    access = options.access()
+    loaded = load(program)
+    users = load_users(data, need_pairs=True)
+
+    from popi_prompt.cli.progress import Display
+    from popi_prompt.transfer import transfer
+    from popi_prompt.workflow import held_out as never_seen
+
+    measured = never_seen(loaded, users)[:held_out]
+    names = dict(access.names(loaded.models))
+    names |= access.scoring_names(names["generator"], judge=judge, embedding=embedding_model)
+    routes = [access.routes({**names, "generator": name})["generator"] for name in generators]
+    with Display() as display, access.door(names, display) as door:
+        found = transfer(loaded.candidate, measured, door, routes, scorers, display)
+    print_bill(door.spent())
+    if as_json:
+        from popi_prompt.cli.render import print_json
+
+        print_json({"compiled_for": loaded.models["generator"], **found.as_record()})
+        return
+    from popi_prompt.cli.tables import print_transfer
+
+    part = "held-out users" if len(measured) < len(users) else "users"
+    print_transfer(found, f"{part} of {data}; compiled for {loaded.models['generator']}")
