@@ -111,8 +111,7 @@ class Line:
         }
 
     def _reason(self) -> str:
-        causes = [self.failed.reason] if self.failed is not None else []
-        return next(iter([*causes, *(cell.reason for cell in self.cells)]))
+        return self.cells[0].reason if self.failed is None else self.failed.reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from popi_prompt import workflow
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.cli.main import cli
-from popi_prompt.errors import ContextTooLong, ModelError
+from popi_prompt.errors import ContextTooLong, MissingDependency, ModelError, UnknownModel
 from popi_prompt.importers.alignx import SIGNALS
 from popi_prompt.inference import PreferenceInference
 from popi_prompt.models import door as door_module
@@ -27,7 +27,8 @@ from popi_prompt.prompts import Messages
 from popi_prompt.testing import FakeModel
 
 COMMANDS = [
-    *("optimize", "evaluate", "infer", "respond", "show", "export", "import", "trace", "cache"),
+    *("optimize", "evaluate", "transfer", "infer", "respond", "show", "export", "import"),
+    *("trace", "cache"),
 ]
 MODELS = {"generator": "fake/g", "inference": "fake/i", "proposer": "fake/p"}
 FAKES = ["--generator", "fake/g", "--inference-model", "fake/i", "--proposer", "fake/p"]
@@ -370,6 +371,79 @@ def test_evaluate_with_another_generator_asks_that_one(
     assert "fake/g" not in models
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_transfer_scores_every_generator_on_the_same_users(
+    models: Models, users: Path, program: Path, as_json: bool
+) -> None:
+    names = ["local/qwen2.5-coder-1.5b", "openai/a-model-with-a-very-long-name-2026-01-01"]
+    options: list[object] = [each for name in names for each in ("--generator", name)]
+    options += ["--held-out", 5, *(["--json"] if as_json else [])]
+    shown = succeeded(call("transfer", program, users, *options)).stdout
+    assert len([what for what, _ in models["fake/i"].calls if what == "chat"]) == 5
+    assert "fake/g" not in models
+    if as_json:
+        record = json.loads(shown)
+        assert (record["users"], record["compiled_for"]) == (5, "fake/g")
+        assert [each["generator"] for each in record["generators"]] == names
+        for each in record["generators"]:
+            assert [cell["scorer"] for cell in each["cells"]] == ["likelihood", "choice"]
+            assert each["cells"][0]["users"] == 5
+        return
+    for each in (
+        "5 held-out users of",
+        "compiled for fake/g",
+        "likelihood",
+        "choice",
+        f"{names[1]}: ",
+    ):
+        assert each in shown
+    table = shown.split("D: how far")[0].splitlines()[1:]
+    assert max(map(len, table)) <= 100
+
+
+def test_transfer_shows_a_generator_that_cannot_be_opened_as_failed(
+    models: Models, users: Path, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = door_module.open_route
+
+    def opened(route: Route) -> Any:
+        if route.model == "fake/missing":
+            raise MissingDependency("run: pip install [it]")
+        if route.model == "fake/none":
+            raise UnknownModel("there is no such model")
+        return fake(route)
+
+    monkeypatch.setattr(door_module, "open_route", opened)
+    both = ["--generator", "fake/missing", "--generator", "fake/a"]
+    shown = succeeded(call("transfer", program, users, *both)).stdout
+    failed = "fake/missing: failed: generator, model 'fake/missing': run: pip install [it]"
+    assert failed in shown
+    assert "fake/a: " in shown
+    refused(call("transfer", program, users, *both[:2]), 1, "no generator could be scored", "[it]")
+    refused(call("transfer", program, users, *both, "--generator", "fake/none"), 2, "'fake/none'")
+    refused(call("transfer", program, users, *both, *both[2:]), 2, "'fake/a' twice")
+    refused(call("transfer", program, users, *both, "--scorer", "likely"), 2, "unknown scorer")
+    assert call("transfer", program, users).exit_code == 2
+
+
+def test_transfer_reaches_generators_as_configured(
+    models: Models, users: Path, program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "models.toml"
+    config.write_text("[models.generator]\nconcurrency = 3\n", encoding="utf-8")
+    fake, routes = door_module.open_route, []
+
+    def opened(route: Route) -> Any:
+        routes.append(route)
+        return fake(route)
+
+    monkeypatch.setattr(door_module, "open_route", opened)
+    both = ["--generator", "fake/a", "--generator", "fake/b"]
+    succeeded(call("transfer", program, users, *both, "--config", config))
+    reached = {route.model: route.concurrency for route in routes}
+    assert reached == {"fake/a": 3, "fake/b": 3, "fake/i": None}
+
+
 def test_infer_to_stdout_is_a_line_a_user(models: Models, users: Path, program: Path) -> None:
     result = succeeded(call("infer", program, users))
     records = [json.loads(line) for line in result.stdout.splitlines()]
@@ -543,7 +617,7 @@ BAD: dict[str, tuple[Callable[[Path], None], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("command", ["optimize", "evaluate", "infer"])
+@pytest.mark.parametrize("command", ["optimize", "evaluate", "transfer", "infer"])
 @pytest.mark.parametrize("bad", BAD)
 def test_bad_data_is_one_clear_line_and_nothing_is_written(
     models: Models, program: Path, tmp_path: Path, bad: str, command: str
@@ -554,6 +628,7 @@ def test_bad_data_is_one_clear_line_and_nothing_is_written(
     arguments: dict[str, list[object]] = {
         "optimize": [data, "-o", output, *FAKES],
         "evaluate": [program, data],
+        "transfer": [program, data, "--generator", "fake/a"],
         "infer": [program, data, "-o", output],
     }
     before = sorted(tmp_path.iterdir())
@@ -590,7 +665,7 @@ def test_a_missing_output_folder_is_refused_before_any_work(
     assert not models
 
 
-@pytest.mark.parametrize("command", ["evaluate", "infer", "respond", "show", "export"])
+@pytest.mark.parametrize("command", ["evaluate", "transfer", "infer", "respond", "show", "export"])
 @pytest.mark.parametrize("bad", ["newer", "missing", "no JSON", "users"])
 def test_a_program_that_cannot_be_loaded_is_refused(
     models: Models, users: Path, tmp_path: Path, command: str, bad: str
@@ -602,6 +677,7 @@ def test_a_program_that_cannot_be_loaded_is_refused(
         path.write_text('{"popi_prompt_program": 99}' if bad == "newer" else "no", encoding="utf-8")
     arguments: dict[str, list[object]] = {
         "evaluate": [users],
+        "transfer": [users, "--generator", "fake/a"],
         "infer": [users, "-o", output],
         "respond": ["--summary", "Be kind.", "What is rain?"],
         "show": [],
@@ -911,7 +987,7 @@ def test_the_config_names_models_and_options_go_before_it(
         (["--trace", "nowhere/run.jsonl"], "cannot write"),
     ],
 )
-@pytest.mark.parametrize("command", ["optimize", "evaluate", "infer", "respond"])
+@pytest.mark.parametrize("command", ["optimize", "evaluate", "transfer", "infer", "respond"])
 def test_what_the_access_options_cannot_do_is_a_usage_error(
     models: Models,
     users: Path,
@@ -924,6 +1000,7 @@ def test_what_the_access_options_cannot_do_is_a_usage_error(
     arguments: dict[str, list[object]] = {
         "optimize": [users, "-o", tmp_path / "out.json", *FAKES],
         "evaluate": [program, users],
+        "transfer": [program, users, "--generator", "fake/a"],
         "infer": [program, users],
         "respond": [program, "Hi", "--summary", "Be brief."],
     }

@@ -89,36 +89,27 @@ def _reasons(cell: Cell) -> list[str]:
 
 def _matrix(found: Transfer, title: str) -> Table:
     table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("generator", max_width=18, overflow="fold")
-    table.add_column("scorer", max_width=10, overflow="fold")
+    table.add_column("generator,\nby scorer", max_width=24, overflow="fold")
     for column in (
         "moved to\nchosen",
         "D\n\\[95% interval]",
         "D minus untuned\n\\[95% interval]",
-        "scored",
-        "failed",
+        "users\nscored",
     ):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for line in found.lines:
-        name = Text(plain(line.generator))
-        if not line.cells:
-            table.add_row(name, "failed", *("-" * 5))
+        table.add_row(Text(plain(line.generator)), *(() if line.cells else ("failed",)))
         for cell in line.cells:
-            table.add_row(name, Text(plain(cell.scorer)), *_figures(cell))
-            name = Text("")
+            table.add_row(Text(plain(f"  {cell.scorer}")), *_figures(cell))
     return table
 
 
 def _figures(cell: Cell) -> tuple[str, ...]:
     if cell.own is None:
-        return ("failed", *("-" * 4))
-    return (
-        _share(cell.own, IMPROVED),
-        _signed(cell.own.figure(MARGIN)),
-        _shift(cell.against(UNTUNED)),
-        str(len(cell.own.scored)),
-        _failed(cell.own),
-    )
+        return ("failed",)
+    scored = f"{len(cell.own.scored)}/{len(cell.own.results)}"
+    margin, beyond = _signed(cell.own.figure(MARGIN)), _shift(cell.against(UNTUNED))
+    return (_share(cell.own, IMPROVED), margin, beyond, scored)
 
 
 def _print_group_gain(console: Console, group: Report) -> None:
