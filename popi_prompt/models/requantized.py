@@ -1,7 +1,7 @@
 """Small published weights in 8 bits: llama.cpp has no fast x86 kernel for their 4-bit format.
 
-Q8_0 holds the 16 levels of a Q4_1 block to within half a percent of its range and runs twice as
-fast. The file is made once, in half a second, and kept in the user's cache.
+Q8_0 holds the 16 levels of a Q4_1 block to within half a percent of its range and runs up to twice
+as fast. The file is made once, in half a second, and kept in the user's cache.
 """
 
 from __future__ import annotations
