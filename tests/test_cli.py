@@ -27,7 +27,8 @@ from popi_prompt.prompts import Messages
 from popi_prompt.testing import FakeModel
 
 COMMANDS = [
-    *("optimize", "evaluate", "infer", "respond", "show", "export", "import", "trace", "cache"),
+    *("check", "optimize", "evaluate", "infer", "respond", "show", "export", "import"),
+    *("trace", "cache"),
 ]
 MODELS = {"generator": "fake/g", "inference": "fake/i", "proposer": "fake/p"}
 FAKES = ["--generator", "fake/g", "--inference-model", "fake/i", "--proposer", "fake/p"]

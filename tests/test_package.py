@@ -37,6 +37,8 @@ ORDER = [
     "rewards",
     "evaluation",
     "intervals",
+    "power",
+    "leaks",
     "rows",
     "report",
     "plots",
@@ -47,6 +49,9 @@ ORDER = [
     "program",
     "provenance",
     "workflow",
+    "noise",
+    "headroom",
+    "verdict",
     "estimate",
     "cli",
 ]
@@ -147,11 +152,11 @@ def test_importing_loads_nothing_heavy(code: str) -> None:
     assert json.loads(run(shown)) == []
 
 
-COMMANDS = ["", "optimize", "evaluate", "infer", "respond", "show", "export", "import"]
+COMMANDS = ["", "check", "optimize", "evaluate", "infer", "respond", "show", "export", "import"]
 
 
 @pytest.mark.parametrize(
-    "command", ["", "optimize", "evaluate", "infer", "trace", "cache", "cache stats"]
+    "command", ["", "check", "optimize", "evaluate", "infer", "trace", "cache", "cache stats"]
 )
 def test_help_loads_nothing_heavy(command: str) -> None:
     code = f"""
