@@ -16,7 +16,7 @@ from popi_prompt.intervals import FEWEST, Interval
 from popi_prompt.leaks import Leaks, leaks, leaks_within
 from popi_prompt.models.attribution import attributed
 from popi_prompt.models.door import Door
-from popi_prompt.noise import Orders, Repeated, orders, prefers_longer, repeated
+from popi_prompt.noise import Longer, Orders, Repeated, orders, prefers_longer, repeated
 from popi_prompt.power import Needed, needed
 from popi_prompt.rewards import PopiReward
 from popi_prompt.rows import (
@@ -54,7 +54,7 @@ class ByScorer:
     reference; None where nobody could be scored. `personal`: own minus another user's text, over
     users who were dealt a text that is not word for word their own; None where there are none.
     `needed`: users who show five points of reward accuracy, by the spread of that difference.
-    `longer`: how often the longer answer is preferred without a text.
+    `longer`: how often the longer answer is preferred without a text, where the scorer says so.
     """
 
     scorer: str
@@ -67,7 +67,7 @@ class ByScorer:
     needed: Needed | None = None
     repeated: Repeated | None = None
     orders: Orders | None = None
-    longer: Interval | None = None
+    longer: Longer | None = None
 
     @property
     def finding(self) -> Finding:
@@ -171,7 +171,7 @@ def _by_scorer(
     own, bare = rows[told], rows[NO_CONTEXT]
     if not own.scored:
         return ByScorer(scorer.name, scorer.unit, 0, own.failures)
-    personal, differences = _personal(own, rows.get(SHUFFLED))
+    mine, theirs = _dealt(own, rows.get(SHUFFLED))
     sides = scorer.prefers_label in _SIDES
     return ByScorer(
         scorer=scorer.name,
@@ -180,24 +180,29 @@ def _by_scorer(
         failures=own.failures,
         margin=own.figure(MARGIN),
         accuracy=own.figure(IMPROVED),
-        personal=personal,
-        needed=needed(differences),
+        personal=against(mine, theirs),
+        needed=needed(gaps(mine, theirs, IMPROVED), _step(mine)),
         repeated=repeated(scorer, metric.generator, users, own.scored, observer),
         orders=orders(scorer, metric.generator, users, own.scored),
         longer=prefers_longer(users, bare.scored) if sides else None,
     )
 
 
-def _personal(own: Row, other: Row | None) -> tuple[Against | None, list[float]]:
-    """Own minus another's text, and the differences of reward accuracy, of users dealt another."""
+def _dealt(own: Row, other: Row | None) -> tuple[Row, Row]:
+    """Both rows of the users who were dealt a text that is not their own word for word."""
     if other is None:
-        return None, []
+        return own.of(frozenset()), Row(SHUFFLED, ())
     texts = {outcome.user_id: outcome.summary for outcome in own.scored}
     dealt = frozenset(
         outcome.user_id for outcome in other.scored if outcome.summary != texts[outcome.user_id]
     )
-    mine, theirs = own.of(dealt), other.of(dealt)
-    return against(mine, theirs), gaps(mine, theirs, IMPROVED)
+    return own.of(dealt), other.of(dealt)
+
+
+def _step(row: Row) -> float:
+    """What one pair changes in a user's reward accuracy, on average over users."""
+    steps = [1 / len(outcome.scores) for outcome in row.scored]
+    return sum(steps) / max(len(steps), 1)
 
 
 def _data(users: Sequence[User], drawn: Sequence[User], seed: int) -> Data:

@@ -50,6 +50,14 @@ class Orders:
     differ: Interval
 
 
+@dataclass(frozen=True, slots=True)
+class Longer:
+    """How often the longer answer is preferred, for `users` users with answers of two lengths."""
+
+    users: int
+    share: Interval
+
+
 def repeated(
     scorer: Scorer,
     generator: Generator,
@@ -111,7 +119,7 @@ def orders(
     return Orders(len(first), bootstrap(first, 0, 1), bootstrap(differ, 0, 1))
 
 
-def prefers_longer(users: Sequence[User], bare: Sequence[Outcome]) -> Interval | None:
+def prefers_longer(users: Sequence[User], bare: Sequence[Outcome]) -> Longer | None:
     """How often the longer answer is preferred without any text; pairs of one length are left out.
 
     Of scorers whose `prefers` sides with one of a pair's answers.
@@ -123,7 +131,7 @@ def prefers_longer(users: Sequence[User], bare: Sequence[Outcome]) -> Interval |
             of_user = list(_longer(user, outcomes[user.user_id]))
             if of_user:
                 found.append(_mean(of_user))
-    return bootstrap(found, 0, 1) if found else None
+    return Longer(len(found), bootstrap(found, 0, 1)) if found else None
 
 
 def _longer(user: User, outcome: Outcome) -> Iterator[float]:

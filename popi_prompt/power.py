@@ -46,11 +46,14 @@ def users_needed(spread: float, gain: float = GAIN, power: float = POWER) -> int
     return max(FEWEST, math.ceil(exact))
 
 
-def needed(differences: Sequence[float], gain: float = GAIN) -> Needed | None:
+def needed(differences: Sequence[float], step: float, gain: float = GAIN) -> Needed | None:
     """Users needed by the spread of these differences, one a user; None of fewer than 4.
 
-    The bounds are those by the 2.5th and 97.5th percentile of the spread over resamples of the
-    users; the same differences have the same bounds.
+    `step` is what one pair changes in a user's figure: 1 / their pairs, on average over users.
+    Figures that move in such steps cannot gain `gain` with a variance below gain (step - gain):
+    where the measured one is less, as between texts that always win and texts that always lose,
+    that one counts. The bounds are those by the 2.5th and 97.5th percentile of the spread over
+    resamples of the users; the same differences have the same bounds.
     """
     count = len(differences)
     if count < FEWEST:
@@ -59,10 +62,11 @@ def needed(differences: Sequence[float], gain: float = GAIN) -> Needed | None:
     picks = np.random.default_rng(0).integers(count, size=(_RESAMPLES, count))
     low, high = np.percentile(values[picks].std(axis=1, ddof=1), (2.5, 97.5))
     spread = float(values.std(ddof=1))
+    least = math.sqrt(max(gain * (step - gain), 0))
     return Needed(
         gain=gain,
-        users=users_needed(spread, gain),
-        low=users_needed(min(float(low), spread), gain),
-        high=users_needed(max(float(high), spread), gain),
+        users=users_needed(max(spread, least), gain),
+        low=users_needed(max(min(float(low), spread), least), gain),
+        high=users_needed(max(float(high), spread, least), gain),
         measured=count,
     )

@@ -12,9 +12,9 @@ from popi_prompt.intervals import Interval, as_record, proportion
 from popi_prompt.leaks import NEAR, Leaks
 from popi_prompt.noise import Orders, Repeated
 from popi_prompt.power import Needed
-from popi_prompt.rows import GOLD
+from popi_prompt.rows import GOLD, RAW
 
-_OWN = {GOLD: "the true taste (gold)"}
+_OWN = {GOLD: "gold, the true taste", RAW: "the signals themselves"}
 _REASONS: dict[Finding, str] = {
     "noise": "asked again it may as well be tossing a coin",
     "no gain": "telling the generator about the person is not shown to beat telling it nothing",
@@ -78,7 +78,7 @@ def by_scorer(by: ByScorer, told: str) -> tuple[str, ...]:
     failed = f", {len(by.failures)} failed" if by.failures else ""
     if by.margin is None or by.accuracy is None:
         return (f"own text against none: nobody could be scored; n = 0 users{failed}",)
-    own = _OWN.get(told, "the signals themselves")
+    own = _OWN[told]
     lines = [
         f"own text ({own}) against none: moves {_percent(by.accuracy)} of pairs to the chosen "
         f"answer (chance 50%), D {_signed(by.margin)} {by.unit}; n = {by.users} users{failed}"
@@ -98,14 +98,14 @@ def by_scorer(by: ByScorer, told: str) -> tuple[str, ...]:
         lines.append(_in_both_orders(by.orders))
     if by.longer is not None:
         lines.append(
-            f"length: without a text the longer answer is preferred in {_percent(by.longer)}"
-            f"{_against_chance(by.longer)}; n = {by.users} users"
+            f"length: without a text the longer answer is preferred in {_percent(by.longer.share)}"
+            f"{_against_chance(by.longer.share)}; n = {by.longer.users} users"
         )
     if by.needed is not None:
         needed = by.needed
         lines.append(
-            f"to see {_points(needed)}: {_users(needed)} held-out users (80% power; by the spread "
-            f"of own minus another's text); n = {needed.measured} users"
+            f"to see {_points(needed)}: at least {_users(needed)} held-out users (80% power; by "
+            f"the spread of own minus another's text); n = {needed.measured} users"
         )
     return tuple(lines)
 
@@ -199,7 +199,9 @@ def _scorer_record(by: ByScorer) -> dict[str, Any]:
             "first_shown": as_record(orders.first_shown),
             "differ": as_record(orders.differ),
         },
-        "longer_preferred": as_record(by.longer),
+        "longer_preferred": None
+        if by.longer is None
+        else {"users": by.longer.users, **(as_record(by.longer.share) or {})},
     }
 
 

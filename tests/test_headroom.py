@@ -51,6 +51,9 @@ def test_where_the_true_taste_moves_the_generator_optimizing_can_pay() -> None:
     assert likelihood.accuracy is not None
     assert likelihood.accuracy.mean == 1
     assert likelihood.personal is not None
+    # One pair each: in steps of a whole pair, however steady the difference is.
+    assert likelihood.needed is not None
+    assert likelihood.needed.users == 152
     # Others of the same taste have the same text, word for word: no comparison.
     assert 0 < likelihood.personal.users < 40
     assert likelihood.personal.margin.above_zero
@@ -197,7 +200,7 @@ def test_a_scorer_that_goes_by_length_is_seen() -> None:
 
     by = only(check(USERS, fake_door({"generator": choosing(odds)}), ("choice",)))
     assert by.longer is not None
-    assert by.longer.mean == pytest.approx(0.75)
+    assert (by.longer.users, by.longer.share.mean) == (40, 0.75)
     assert "not 50%" in next(line for line in by_scorer(by, GOLD) if line.startswith("length"))
 
 

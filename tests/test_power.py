@@ -31,23 +31,28 @@ def test_more_spread_and_smaller_gains_need_more_users(
 
 @given(st.lists(st.sampled_from([-1.0, -0.5, 0.0, 0.5, 1.0]), max_size=30))
 def test_the_bounds_hold_the_figure_and_depend_on_the_differences_alone(gaps: list[float]) -> None:
-    found = needed(gaps)
+    found = needed(gaps, 0.5)
     if len(gaps) < FEWEST:
         assert found is None
         return
     assert found is not None
-    assert found == needed(list(gaps))
+    assert found == needed(list(gaps), 0.5)
     assert FEWEST <= found.low <= found.users <= found.high
     assert found.measured == len(gaps)
-    turned = needed([-gap for gap in gaps])
+    turned = needed([-gap for gap in gaps], 0.5)
     assert turned is not None
     assert turned.users == pytest.approx(found.users, abs=1)
 
 
-def test_differences_that_are_all_alike_need_no_more_than_an_interval_does() -> None:
-    found = needed([0.25] * 10)
-    assert found is not None
-    assert (found.low, found.users, found.high) == (FEWEST, FEWEST, FEWEST)
+def test_pairs_that_all_changed_alike_still_move_in_steps() -> None:
+    """One pair a user: of 20 users, one gains it; variance 0.05 - 0.05 squared."""
+    one_pair, four, many = (needed([1.0] * 10, 1 / pairs) for pairs in (1, 4, 40))
+    assert one_pair is not None
+    assert four is not None
+    assert many is not None
+    assert (one_pair.low, one_pair.users, one_pair.high) == (152, 152, 152)
+    assert four.users == users_needed(0.1)
+    assert many.users == FEWEST
 
 
 @pytest.mark.parametrize(
