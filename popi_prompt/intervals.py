@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +91,21 @@ def _weights(count: int) -> NDArray[np.float64]:
     """Each row is a resample: the share of it that each of the values is."""
     picks = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
     return picks / count
+
+
+def proportion(count: int, total: int) -> Interval:
+    """A share of independent items and its 95% Wilson score interval, also where all are alike.
+
+    Source: E. B. Wilson, Journal of the American Statistical Association 22 (1927) 209-212. Raises
+    `OptimizationError` without items.
+    """
+    if total == 0:
+        raise OptimizationError("there is nothing to count")
+    z = NormalDist().inv_cdf(0.975)
+    share = count / total
+    middle = (share + z**2 / (2 * total)) / (1 + z**2 / total)
+    half = z / (1 + z**2 / total) * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    return Interval(share, max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,11 +119,12 @@ def _some(results: Sequence[Result], user_ids: frozenset[str]) -> tuple[Result, 
 
 def difference(one: Row, other: Row, statistic: Statistic) -> Interval:
     """Mean of one minus other over the users both could score: a paired comparison."""
-    gaps = _gaps(one, other, statistic)
-    return bootstrap(gaps, -1, 1) if statistic.share else bootstrap(gaps)
+    found = gaps(one, other, statistic)
+    return bootstrap(found, -1, 1) if statistic.share else bootstrap(found)
 
 
-def _gaps(one: Row, other: Row, statistic: Statistic) -> list[float]:
+def gaps(one: Row, other: Row, statistic: Statistic) -> list[float]:
+    """One minus other, a figure for each user whom both could score, in the order of their ids."""
     others = {outcome.user_id: outcome for outcome in other.scored}
     return [
         statistic.of(outcome) - statistic.of(others[outcome.user_id])
@@ -162,14 +163,14 @@ def against(one: Row, other: Row) -> Against | None:
     """One row compared with another; None where no user has a margin in both."""
     if one.name == other.name or not (one.defines(MARGIN) and other.defines(MARGIN)):
         return None
-    gaps = _gaps(one, other, MARGIN)
-    if not gaps:
+    margins = gaps(one, other, MARGIN)
+    if not margins:
         return None
     both = one.defines(IMPROVED) and other.defines(IMPROVED)
     return Against(
-        users=len(gaps),
-        margin=bootstrap(gaps),
+        users=len(margins),
+        margin=bootstrap(margins),
         reward_accuracy=difference(one, other, IMPROVED) if both else None,
         prefers=difference(one, other, PREFERS),
-        tally=tally(gaps),
+        tally=tally(margins),
     )

@@ -27,7 +27,7 @@ from popi_prompt.prompts import Messages
 from popi_prompt.testing import FakeModel
 
 COMMANDS = [
-    *("optimize", "evaluate", "transfer", "infer", "respond", "show", "export", "import"),
+    *("check", "optimize", "evaluate", "transfer", "infer", "respond", "show", "export", "import"),
     *("trace", "cache"),
 ]
 MODELS = {"generator": "fake/g", "inference": "fake/i", "proposer": "fake/p"}
@@ -206,6 +206,52 @@ def test_evaluate_measures(
     asked = {name for name in ("fake/j", "fake/e") if name in models and models[name].calls}
     # The fake answers alike with a summary and without: a tie that no judge is asked about.
     assert asked == ({"fake/e"} if scorer == "similarity" else set())
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_check_says_whether_optimizing_can_pay_and_writes_nothing(
+    models: Models, users: Path, as_json: bool
+) -> None:
+    before = sorted(users.parent.iterdir())
+    options = ["--generator", "fake/g", "--max-users", 12, *(["--json"] if as_json else [])]
+    result = succeeded(call("check", users, *options))
+    assert sorted(users.parent.iterdir()) == before
+    assert set(models) == {"fake/g"}
+    assert "likelihood: asked again" in result.stderr
+    if as_json:
+        found = json.loads(result.stdout)
+        assert (found["can_pay"], found["scorer"], found["users"]) == (True, "likelihood", 12)
+        assert found["spent"]["generator"]["calls"] == len(models["fake/g"].calls)
+    else:
+        said = result.stdout.split("\nVerdict\n")[1]
+        assert said.startswith("- Optimizing can pay, with --scorer likelihood: ")
+        assert "--scorer choice\n" in result.stdout
+        assert f"12 of 16 users of {users}" in result.stdout
+
+
+def test_check_asks_the_models_of_the_scorers_it_is_given(models: Models, users: Path) -> None:
+    options = ["--generator", "fake/g", "--judge", "fake/j", "--embedding-model", "fake/e"]
+    options += ["--scorer", "similarity", "--scorer", "judge", "--scorer", "judge", "--json"]
+    found = json.loads(succeeded(call("check", users, *options)).stdout)
+    assert [each["scorer"] for each in found["scorers"]] == ["similarity", "judge"]
+    assert models["fake/e"].calls
+    assert set(models) == {"fake/g", "fake/j", "fake/e"}
+    refused(call("check", users, "--generator", "fake/g", "--scorer", "hunch"), 2, "'hunch'")
+
+
+def test_check_draws_users_by_the_seed(models: Models, users: Path) -> None:
+    asked = []
+    for seed in (1, 1, 2):
+        options = ["--generator", "fake/g", "--max-users", 4, "--seed", seed, "--no-cache"]
+        succeeded(call("check", users, *options))
+        asked.append({messages[-1].content for _, messages in models.pop("fake/g").calls})
+    assert asked[0] == asked[1] != asked[2]
+
+
+def test_check_where_nobody_can_be_scored_is_one_clear_line(models: Models, users: Path) -> None:
+    failing = FakeModel(name="fake/g", fails=lambda messages: ContextTooLong("does not fit"))
+    models["fake/g"] = failing
+    refused(call("check", users, "--generator", "fake/g"), 1, "no user could be scored")
 
 
 OWN = """
@@ -617,7 +663,7 @@ BAD: dict[str, tuple[Callable[[Path], None], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("command", ["optimize", "evaluate", "transfer", "infer"])
+@pytest.mark.parametrize("command", ["check", "optimize", "evaluate", "transfer", "infer"])
 @pytest.mark.parametrize("bad", BAD)
 def test_bad_data_is_one_clear_line_and_nothing_is_written(
     models: Models, program: Path, tmp_path: Path, bad: str, command: str
@@ -626,6 +672,7 @@ def test_bad_data_is_one_clear_line_and_nothing_is_written(
     write, says = BAD[bad]
     write(data)
     arguments: dict[str, list[object]] = {
+        "check": [data],
         "optimize": [data, "-o", output, *FAKES],
         "evaluate": [program, data],
         "transfer": [program, data, "--generator", "fake/a"],
@@ -987,7 +1034,9 @@ def test_the_config_names_models_and_options_go_before_it(
         (["--trace", "nowhere/run.jsonl"], "cannot write"),
     ],
 )
-@pytest.mark.parametrize("command", ["optimize", "evaluate", "transfer", "infer", "respond"])
+@pytest.mark.parametrize(
+    "command", ["check", "optimize", "evaluate", "transfer", "infer", "respond"]
+)
 def test_what_the_access_options_cannot_do_is_a_usage_error(
     models: Models,
     users: Path,
@@ -998,6 +1047,7 @@ def test_what_the_access_options_cannot_do_is_a_usage_error(
     says: str,
 ) -> None:
     arguments: dict[str, list[object]] = {
+        "check": [users],
         "optimize": [users, "-o", tmp_path / "out.json", *FAKES],
         "evaluate": [program, users],
         "transfer": [program, users, "--generator", "fake/a"],

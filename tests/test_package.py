@@ -37,6 +37,8 @@ ORDER = [
     "rewards",
     "evaluation",
     "intervals",
+    "power",
+    "leaks",
     "rows",
     "report",
     "matrix",
@@ -49,6 +51,9 @@ ORDER = [
     "program",
     "provenance",
     "workflow",
+    "noise",
+    "headroom",
+    "verdict",
     "estimate",
     "cli",
 ]
@@ -149,11 +154,12 @@ def test_importing_loads_nothing_heavy(code: str) -> None:
     assert json.loads(run(shown)) == []
 
 
-COMMANDS = ["", "optimize", "evaluate", "infer", "respond", "show", "export", "import"]
+COMMANDS = ["", "check", "optimize", "evaluate", "infer", "respond", "show", "export", "import"]
 
 
 @pytest.mark.parametrize(
-    "command", ["", "optimize", "evaluate", "transfer", "infer", "trace", "cache", "cache stats"]
+    "command",
+    ["", "check", "optimize", "evaluate", "transfer", "infer", "trace", "cache", "cache stats"],
 )
 def test_help_loads_nothing_heavy(command: str) -> None:
     code = f"""

@@ -14,6 +14,7 @@ from popi_prompt.errors import PopiError, UsageError
 INTERRUPTED = 130
 
 _COMMANDS = {
+    "check": "check",
     "optimize": "optimize",
     "evaluate": "evaluate",
     "transfer": "transfer",

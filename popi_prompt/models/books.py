@@ -86,6 +86,10 @@ class Books:
         if self._trace is not None:
             self._trace.close()
 
+    def without_answers(self) -> Books:
+        """The same meter and trace, and no answers of before. Closing them stays with this one."""
+        return Books(self.meter, trace=self._trace)
+
     def answer(self, question: Question, ask: Callable[[], _T]) -> _T:
         """The answer that was paid for before, else `ask()`, paid and kept; traced either way."""
         account = Account(self.meter, question.role)

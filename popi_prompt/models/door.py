@@ -96,6 +96,18 @@ class Door:
         """Write what is not on disk yet. Answers are still given, from the models alone."""
         self._books.close()
 
+    def afresh(self) -> Door:
+        """A door to the same models that asks everything again, but what a route can do.
+
+        Meter and trace are this door's, and are closed with it.
+        """
+        other = Door(self.routes, open_model=self._opened, books=self._books.without_answers())
+        with self._lock:
+            for key, asked in self._answers.items():
+                if key[1].kind == "probe":
+                    other._answers[key] = asked
+        return other
+
     def chat(
         self, role: Role, messages: Messages, sampling: Sampling, *, cut_off_ok: bool = False
     ) -> Answer:
@@ -174,13 +186,15 @@ class Door:
 
     def model(self, role: Role) -> Model:
         """The role's model, opened at first use."""
-        route = self.routes[role]
+        try:
+            return self._opened(self.routes[role])
+        except ModelError as error:
+            raise self._named(error, role) from None
+
+    def _opened(self, route: Route) -> Model:
         with self._lock:
             if route not in self._models:
-                try:
-                    self._models[route] = self._open(route)
-                except ModelError as error:
-                    raise self._named(error, role) from None
+                self._models[route] = self._open(route)
             return self._models[route]
 
     def spent(self) -> dict[str, Spent]:

@@ -12,7 +12,7 @@ from popi_prompt.scorers.choice import ChoiceScorer
 from popi_prompt.scorers.function import FunctionScorer, ScoringFunction, load_function
 from popi_prompt.scorers.judge import JudgeScorer
 from popi_prompt.scorers.likelihood import LikelihoodScorer
-from popi_prompt.scorers.scorer import PairScore, Scorer
+from popi_prompt.scorers.scorer import Comparing, PairScore, Scorer
 from popi_prompt.scorers.similarity import SimilarityScorer
 
 SCORERS: dict[str, type[LikelihoodScorer | ChoiceScorer | JudgeScorer | SimilarityScorer]] = {
@@ -65,6 +65,7 @@ def _check(name: str, door: Door) -> None:
 __all__ = [
     "SCORERS",
     "ChoiceScorer",
+    "Comparing",
     "FunctionScorer",
     "JudgeScorer",
     "LikelihoodScorer",

@@ -24,6 +24,13 @@ class ChoiceScorer:
         prefers = bare if summary is None else _mean(generator.choice(pair, summary))
         return PairScore(margin=log_odds(prefers) - log_odds(bare), prefers=prefers)
 
+    def first_shown(
+        self, generator: Generator, user: User, pair: Pair, summary: str | None
+    ) -> tuple[float, float]:
+        """See `Comparing`; the chosen answer comes first, then second."""
+        as_first, as_second = generator.choice(pair, summary)
+        return as_first, 1 - as_second
+
 
 def _mean(both_orders: tuple[float, float]) -> float:
     return sum(both_orders) / 2

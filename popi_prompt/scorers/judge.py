@@ -31,16 +31,22 @@ class JudgeScorer:
         """
         if summary is None:
             return PairScore(margin=0.0, prefers=_TIE)
-        told = generator.respond(pair.prompt, summary).text
-        bare = generator.respond(pair.prompt, None).text
-        win = _TIE if told == bare else _win_rate(generator, user, pair, (told, bare))
+        verdicts = self.first_shown(generator, user, pair, summary)
+        win = _TIE if verdicts is None else (verdicts[0] + 1 - verdicts[1]) / 2
         return PairScore(margin=log_odds(win), prefers=win)
 
-
-def _win_rate(generator: Generator, user: User, pair: Pair, answers: tuple[str, str]) -> float:
-    """Of the first answer against the second."""
-    told, bare = answers
-    ask = generator.door.option_odds
-    first, _, tie = ask("judge", judge_messages(user, pair.prompt, told, bare), JUDGE_OPTIONS)
-    _, second, other = ask("judge", judge_messages(user, pair.prompt, bare, told), JUDGE_OPTIONS)
-    return (first + second + (tie + other) / 2) / 2
+    def first_shown(
+        self, generator: Generator, user: User, pair: Pair, summary: str | None
+    ) -> tuple[float, float] | None:
+        """See `Comparing`; the personalized answer comes first, then second."""
+        if summary is None:
+            return None
+        told = generator.respond(pair.prompt, summary).text
+        bare = generator.respond(pair.prompt, None).text
+        if told == bare:
+            return None
+        ask = generator.door.option_odds
+        orders = ((told, bare), (bare, told))
+        asked = (judge_messages(user, pair.prompt, *both) for both in orders)
+        first, second = (ask("judge", messages, JUDGE_OPTIONS) for messages in asked)
+        return first[0] + first[2] / 2, second[0] + second[2] / 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from popi_prompt.generator import Generator
 from popi_prompt.schema import Pair, User
@@ -50,6 +50,21 @@ class Scorer(Protocol):
 
         Without a summary the margin is exactly 0. No model but the frozen generator is told the
         summary. Raises `ModelError`; a failure is never a score.
+        """
+        ...
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """A scorer that has two answers compared side by side, in both orders."""
+
+    def first_shown(
+        self, generator: Generator, user: User, pair: Pair, summary: str | None
+    ) -> tuple[float, float] | None:
+        """Probability that the answer shown first is named, in one order and in the other.
+
+        Half of a tie is its. 0.5 both times, or sums of 1, are no bias towards a place. None where
+        nothing is compared. Asks what `score` asks. Raises `ModelError`.
         """
         ...
 
