@@ -46,7 +46,8 @@ def main() -> None:
         "program": done.program.as_record(),
         "report": done.report.as_record(),
     }
-    # Demonstrations hold the data's text, which is not ours to keep.
+    # Demonstrations and groups hold the data's text, which is not ours to keep.
+    record["report"].pop("groups")  # type: ignore[attr-defined]
     record["program"]["demonstrations"] = len(done.program.candidate.demonstrations)  # type: ignore[index]
     write_text(RESULTS / f"{arguments.name}.json", json.dumps(record, indent=2) + "\n")
     print_report(done.report, "held-out users, not seen while optimizing")
