@@ -21,12 +21,12 @@ def engine_file(name: str) -> Path:
 
     Raises what `find_weights` does, and `WeightsError` where the file in 8 bits cannot be made.
     """
-    source = find_weights(name)
     if name not in CATALOGUE or not CATALOGUE[name].faster:
-        return source
+        return find_weights(name)
     version = metadata.version("llama-cpp-python")
     target = cache_folder() / f"{CATALOGUE[name].sha256}-q8_0-{version}.gguf"
     if not os.path.isfile(target):
+        source = find_weights(name)
         try:
             with beside(target) as temporary:
                 _requantize(source, temporary)

@@ -36,14 +36,14 @@ _BEST = 4
 class Take:
     """One user under one set: the expected `reward`, and how `fit` the set is for this user.
 
-    `fit` is the log-probability of the best of the kept texts among them, and `weights` are their
-    probabilities. Where no log-probabilities are to be had, it is the reward, without weights.
+    `fit` is the log-probability of the best of the kept texts among them, and `logs` are those
+    of all. Where no log-probabilities are to be had, it is the reward, without logs.
     """
 
     reward: float
     fit: float
     best: int | None = None
-    weights: NDArray[np.float64] | None = None
+    logs: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Rehearsal:
         """Mean fit as it is plus what it would be without a lean."""
         takes = self.takes[examples]
         fit = _mean([take.fit for take in takes])
-        logs = [np.log(take.weights) for take in takes if take.weights is not None]
+        logs = [take.logs for take in takes if take.logs is not None]
         if not logs:
             return fit
         level = np.array(logs) - np.mean(logs, axis=0)
@@ -123,11 +123,11 @@ class Rehearsal:
         return fit + float(np.mean(level[np.arange(len(best)), best]))
 
     def _lean(self, examples: DemonstrationSet) -> Lean:
-        """From mean weights against how often each text is the best; unknown without weights."""
+        """From mean weights against how often each text is the best; unknown without logs."""
         balance = np.zeros(len(self.texts))
         for take in self.takes[examples]:
-            if take.weights is not None:
-                balance += take.weights
+            if take.logs is not None:
+                balance += np.exp(take.logs)
                 balance[take.best] -= 1
         return Lean(self.texts[int(balance.argmax())], self.texts[int(balance.argmin())])
 
@@ -161,10 +161,9 @@ class Rehearsal:
                 self.task.observer(Advanced())
             known = np.array(self.table.rewards(user, self.texts))
             best = int(known.argmax())
-            weights = np.exp(logs - logs.max())
-            weights /= weights.sum()
-            fit = float(logs[best] - logs.max() - np.log(np.exp(logs - logs.max()).sum()))
-            takes.append(Take(float(known @ weights), fit, best, weights))
+            logs -= logs.max()
+            logs -= np.log(np.exp(logs).sum())
+            takes.append(Take(float(known @ np.exp(logs)), float(logs[best]), best, logs))
         return takes
 
     def _written(self, users: Sequence[User], examples: DemonstrationSet) -> list[Take]:
