@@ -1,4 +1,4 @@
-"""No test touches the user's own cache."""
+"""No test touches the user's own cache; what the tests of hosted routes share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from popi_prompt.models import transport
+from popi_prompt.stub_server import StubServer
 
 
 @pytest.fixture(autouse=True)
@@ -15,3 +18,17 @@ def own_cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A placeholder key, and waits between attempts too short to notice."""
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setattr(transport, "_backoff", lambda state: 0.01)
+    monkeypatch.setattr(transport, "_spread", lambda state: 0.0)
+
+
+@pytest.fixture
+def stub() -> Iterator[StubServer]:
+    with StubServer() as server:
+        yield server

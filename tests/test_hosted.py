@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,18 +41,7 @@ NAME = "openai/stub"
 SHORT = Sampling(max_tokens=32)
 
 
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A placeholder key, and waits between attempts too short to notice."""
-    monkeypatch.setenv("OPENAI_API_KEY", "none")
-    monkeypatch.setattr(transport, "_backoff", lambda state: 0.01)
-    monkeypatch.setattr(transport, "_spread", lambda state: 0.0)
-
-
-@pytest.fixture
-def stub() -> Iterator[StubServer]:
-    with StubServer() as server:
-        yield server
+pytestmark = pytest.mark.usefixtures("in_a_hurry")
 
 
 def access(server: StubServer, **settings: Any) -> Access:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +31,7 @@ from popi_prompt.stub_server import Faults, StubServer
 NAMES = {"generator": "openai/stub", "judge": "openai/judge", "embedding": "openai/embed"}
 
 
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A placeholder key, and waits between attempts too short to notice."""
-    monkeypatch.setenv("OPENAI_API_KEY", "none")
-    monkeypatch.setattr(transport, "_backoff", lambda state: 0.01)
-    monkeypatch.setattr(transport, "_spread", lambda state: 0.0)
-
-
-@pytest.fixture
-def stub() -> Iterator[StubServer]:
-    with StubServer() as server:
-        yield server
+pytestmark = pytest.mark.usefixtures("in_a_hurry")
 
 
 def access(server: StubServer, *, settings: Mapping[str, Any] = {}, **kept: Any) -> Access:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from popi_prompt.cli.gathered import gathered
 from popi_prompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,17 +65,7 @@ class AccessOptions:
         )
 
 
-def access_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options; the command gets them as one argument, `options`."""
-
-    @functools.wraps(command)
-    def gathered(*args: Any, **values: Any) -> None:
-        own = {name: values.pop(name) for name in AccessOptions.__slots__}
-        command(*args, **values, options=AccessOptions(**own))
-
-    for option in reversed(_OPTIONS):
-        gathered = option(gathered)
-    return gathered
+access_options = gathered(_OPTIONS, AccessOptions, "options")
 
 
 def print_bill(spent: Mapping[str, Spent]) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import click
 
 from popi_prompt.cli.access import EMBEDDING_DEFAULT, SCORERS
+from popi_prompt.cli.gathered import gathered
 from popi_prompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -110,14 +109,4 @@ class SearchOptions:
         )
 
 
-def search_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options; the command gets them as one argument, `search`."""
-
-    @functools.wraps(command)
-    def gathered(*args: Any, **values: Any) -> None:
-        own = {field.name: values.pop(field.name) for field in fields(SearchOptions)}
-        command(*args, **values, search=SearchOptions(**own))
-
-    for option in reversed(_OPTIONS):
-        gathered = option(gathered)
-    return gathered
+search_options = gathered(_OPTIONS, SearchOptions, "search")
