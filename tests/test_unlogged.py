@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import litellm
 import pytest
 
 from popi_prompt.models import unlogged
+from popi_prompt.models.litellm_errors import import_litellm
 from popi_prompt.models.unlogged import unlogged_chat
 
 MESSAGES = [{"role": "user", "content": "What is a cloud?"}]
@@ -21,7 +21,7 @@ def test_the_record_of_a_call_has_no_price() -> None:
 def test_where_somebody_listens_litellm_makes_its_own_records(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(litellm, "success_callback", ["somebody"])
+    monkeypatch.setattr(import_litellm(), "success_callback", ["somebody"])
     assert unlogged_chat("openai/gpt-4o-mini", MESSAGES) == {}
 
 
