@@ -102,7 +102,9 @@ def _changed(draw: st.DrawFn, content: Any) -> Any:
     elif how == "rename" and isinstance(place, dict):
         place[draw(st.sampled_from(("", "x", "role", "messages", "yw", "\ud83d")))] = place.pop(key)
     else:
-        place[key] = draw(st.one_of(st.sampled_from(VALUES), st.sampled_from(DEPTHS[:3]).map(_deep)))
+        place[key] = draw(
+            st.one_of(st.sampled_from(VALUES), st.sampled_from(DEPTHS[:3]).map(_deep))
+        )
     return content
 
 

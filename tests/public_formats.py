@@ -367,7 +367,14 @@ FORMATS: dict[str, tuple[str, Files]] = {
     "chat": ("chat", CHAT),
     "kto": ("chat", KTO),
 }
-COLUMNS = {"preferences csv": dict(user="annotator", prompt="question", chosen="win", rejected="lose")}
+COLUMNS = {
+    "preferences csv": {
+        "user": "annotator",
+        "prompt": "question",
+        "chosen": "win",
+        "rejected": "lose",
+    }
+}
 
 
 def encode(name: str, content: Any) -> bytes:

@@ -72,7 +72,6 @@ PLACES = {
     "dspy": ("inference.py", "models/dspy_engine.py"),
     "click": ("cli/",),
     "rich": ("cli/",),
-    "ijson": ("importers/tables.py",),
     "pyarrow": ("importers/tables.py",),
     "datasets": ("importers/tables.py",),
     "numpy": ("",),

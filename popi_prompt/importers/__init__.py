@@ -21,8 +21,8 @@ from popi_prompt.importers.imported import Imported, Wanted
 from popi_prompt.importers.lamp import read_lamp
 from popi_prompt.importers.movielens import read_movielens
 from popi_prompt.importers.pahf import read_pahf
-from popi_prompt.importers.prefeval import read_prefeval
 from popi_prompt.importers.preferences import PREFERENCE_COLUMNS, read_preferences
+from popi_prompt.importers.prefeval import read_prefeval
 from popi_prompt.importers.prism import read_prism
 from popi_prompt.schema import User, prompts_in_signals
 from popi_prompt.split import normal

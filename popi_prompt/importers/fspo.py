@@ -8,7 +8,7 @@ yw, yl, level and score_persona. Other columns are not used.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 

@@ -17,7 +17,7 @@ from popi_prompt.errors import UsageError
 from popi_prompt.importers.held_out import rank
 from popi_prompt.importers.imported import Wanted
 from popi_prompt.importers.row import Row
-from popi_prompt.importers.tables import is_array, read_array
+from popi_prompt.importers.tables import is_array, read_array, read_object
 from popi_prompt.schema import Interaction, Pair, Persona, Rating, Signal, User
 
 NO_OUTPUT = "questions without an output; their users have no pairs"
@@ -37,7 +37,9 @@ def read_lamp(files: Sequence[str], wanted: Wanted, left_out: Counter[str]) -> I
     golds: dict[str, str] = {}
     for source in files:
         if source not in questions:
-            for row in read_array(source, "golds.item"):
+            outputs = read_object(source)
+            for number, value in enumerate(outputs.items("golds")):
+                row = Row(source, number, outputs.inner(value, f"golds[{number}]").values)
                 golds[row.label("id")] = row.text("output")
     for source in questions:
         for row in read_array(source):
@@ -96,5 +98,3 @@ def _answers(question: str) -> list[str]:
     if listed:
         return [name.strip() for name in listed[1].split(",") if name.strip()]
     return ["1", "2", "3", "4", "5"] if _SCORE.search(question) else []
-
-

@@ -155,5 +155,3 @@ def _pairs(
         out |= {low, high}
     left_out[CLOSE] += len(by_stars) - len(out)
     return tuple(pairs), out
-
-

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-
 from popi_prompt.errors import DataError, UsageError
 from popi_prompt.importers.imported import Wanted
 from popi_prompt.importers.row import Row
@@ -136,8 +135,8 @@ def _likes(source: str | None) -> dict[Who, str]:
     if source is None:
         return {}
     found: dict[Who, str] = {}
-    for number, (person, value) in enumerate(read_object(source)):
-        row = Row(source, number, {})
+    row = read_object(source)
+    for person, value in row.values.items():
         info = row.inner(row.inner(value, repr(person)).get("persona_info"), "'persona_info'")
         for product, features in info.values.items():
             if product != "name":
@@ -160,5 +159,3 @@ def _taste(features: Row) -> str:
 
 def _joined(row: Row, key: str) -> str:
     return " or ".join(row.as_text(item, key) for item in row.items(key))
-
-

@@ -132,7 +132,11 @@ def _conversations(row: Row, names: dict[str, str], has_prompt: bool) -> Contras
         if one != other:
             break
         shared += 1
-    return prompt_text(chosen[:shared]), answer_text(chosen[shared:]), answer_text(rejected[shared:])
+    return (
+        prompt_text(chosen[:shared]),
+        answer_text(chosen[shared:]),
+        answer_text(rejected[shared:]),
+    )
 
 
 def _split(chosen: str, rejected: str) -> Contrast:

@@ -1,9 +1,9 @@
 """PrefEval: a preference, the forms a person showed it in, and a question with four options.
 
 Format: github.com/amazon-science/PrefEval, `benchmark_dataset`: four folders with one JSON array a
-topic. `mcq_options` holds the questions; its first option is always the one that fits. The other
-folders hold the preference as a sentence (`explicit_preference`), as a choice in a short dialogue
-(`choice-based`) and within a long one (`persona-driven`): the folders that are given become signals.
+topic. `mcq_options` holds the questions; its first option is always the one that fits. The others
+hold the preference as a sentence (`explicit_preference`), as a choice in a short dialogue
+(`choice-based`) and within a long one (`persona-driven`): those that are given become signals.
 """
 
 from __future__ import annotations

@@ -137,5 +137,3 @@ def _sides(opening: Opening) -> tuple[str, str] | None:
         if not is_chosen and score < high and text and text.strip() != best.strip()
     ]
     return (best, min(worse)[1]) if worse else None
-
-

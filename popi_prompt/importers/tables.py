@@ -7,13 +7,15 @@ number of the record. Records are counted from 0, lines from 1.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from popi_prompt.dataset import read_jsonl
 from popi_prompt.errors import DataError, UsageError
+from popi_prompt.files import parse_json
+from popi_prompt.importers.json_array import array_values
 from popi_prompt.importers.row import Row
 from popi_prompt.records import shown
 
@@ -43,45 +45,22 @@ def read_rows(source: str) -> Iterator[Row]:
     return reader(source)
 
 
-def read_array(source: str, prefix: str = "item") -> Iterator[Row]:
-    """Records of a JSON array, which is never held as a whole; `prefix`: as `ijson` has it."""
-    import ijson
-
-    number = 0
-    with opened(source) as file, _json_errors(source, lambda: number):
-        _skip_mark(file)
-        for value in ijson.items(file, prefix, use_float=True):
+def read_array(source: str) -> Iterator[Row]:
+    """Records of a JSON array, which is never held as a whole."""
+    with opened(source) as file:
+        for number, value in enumerate(array_values(file, source)):
             yield _row(source, number, value)
-            number += 1
 
 
-def read_object(source: str) -> Iterator[tuple[str, Any]]:
-    """Keys and values of a JSON object, which is never held as a whole."""
-    import ijson
-
-    number = 0
-    with opened(source) as file, _json_errors(source, lambda: number):
-        _skip_mark(file)
-        for key, value in ijson.kvitems(file, "", use_float=True):
-            yield key, value
-            number += 1
-
-
-@contextmanager
-def _json_errors(source: str, number: Callable[[], int]) -> Iterator[None]:
-    import ijson
-
+def read_object(source: str) -> Row:
+    """A JSON object, held as a whole: of small files only."""
+    with opened(source) as file:
+        raw = file.read()
     try:
-        yield
-    except (ijson.JSONError, ValueError, OverflowError, RecursionError) as error:
-        reason = shown(" ".join(str(error).split("\n")[0].split()))
-        problem = f"record {number()}: is not valid JSON: {reason}"
-        raise DataError(problem, path=source) from None
-
-
-def _skip_mark(file: BinaryIO) -> None:
-    if file.read(3) != b"\xef\xbb\xbf":
-        file.seek(0)
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"is not valid UTF-8 at byte {error.start + 1}", path=source) from None
+    return _row(source, 0, parse_json(text, Path(source)))
 
 
 def is_array(source: str) -> bool:
