@@ -58,7 +58,7 @@ def parse_signals(raw: Iterable[Any], where: str = "signals") -> tuple[Signal, .
 def parse_signal(raw: Any, where: str = "a signal") -> Signal:
     """One signal; `kind` says which of the six."""
     if not isinstance(raw, Mapping):
-        raise DataError(f"{where} is {_shown(raw)}, expected an object with a 'kind'")
+        raise DataError(f"{where} is {shown(raw)}, expected an object with a 'kind'")
     kind = raw.get("kind")
     parser = _SIGNAL_PARSERS.get(kind) if isinstance(kind, str) else None
     if parser is None:
@@ -70,7 +70,7 @@ def parse_signal(raw: Any, where: str = "a signal") -> Signal:
 def parse_pair(raw: Any, where: str = "a pair") -> Pair:
     """A pair; `chosen` and `rejected` must differ, or it could not tell anything."""
     record = _object(raw, where, required=_CONTRAST, optional=("weight",))
-    weight = _number(record.get("weight", 1.0), f"{where}, weight")
+    weight = number_value(record.get("weight", 1.0), f"{where}, weight")
     if weight <= 0:
         raise DataError(f"{where} has weight {weight:g}, expected a number above 0")
     return Pair(*_contrast(record, where), weight=weight)
@@ -141,9 +141,9 @@ def _rating(raw: Record, where: str) -> Rating:
     record = _object(raw, where, required=("item", "rating", "scale"))
     scale = record["scale"]
     if not isinstance(scale, Sequence) or isinstance(scale, str) or len(scale) != 2:
-        raise DataError(f"{where} has scale {_shown(scale)}, expected [lowest, highest]")
-    low, high = (_number(value, f"{where}, scale") for value in scale)
-    rating = _number(record["rating"], f"{where}, rating")
+        raise DataError(f"{where} has scale {shown(scale)}, expected [lowest, highest]")
+    low, high = (number_value(value, f"{where}, scale") for value in scale)
+    rating = number_value(record["rating"], f"{where}, rating")
     if not low < high or not low <= rating <= high:
         raise DataError(f"{where} rates {rating:g} on the scale {low:g} to {high:g}")
     return Rating(_text(record, "item", where), rating, (low, high))
@@ -179,7 +179,7 @@ _CONTRAST = ("prompt", "chosen", "rejected")
 def _contrast(record: Record, where: str) -> tuple[str, str, str]:
     prompt, chosen, rejected = (_text(record, key, where) for key in _CONTRAST)
     if chosen.strip() == rejected.strip():
-        raise DataError(f"{where}: chosen and rejected are the same text {_shown(chosen)}")
+        raise DataError(f"{where}: chosen and rejected are the same text {shown(chosen)}")
     return prompt, chosen, rejected
 
 
@@ -188,7 +188,7 @@ def _object(
 ) -> dict[str, Any]:
     """The mapping with its keys in the order of `required`, `optional`; no others are taken."""
     if not isinstance(raw, Mapping):
-        raise DataError(f"{where} is {_shown(raw)}, expected an object")
+        raise DataError(f"{where} is {shown(raw)}, expected an object")
     for key in raw:
         if key not in required and key not in optional:
             known = ", ".join((*required, *optional))
@@ -200,17 +200,21 @@ def _object(
     return {key: raw[key] for key in (*required, *optional) if key in raw}
 
 
-def _text(record: Record, key: str, where: str) -> str:
-    value = record[key]
+def text_value(value: Any, what: str) -> str:
+    """The value, if it is text that can be kept: not blank, without NUL, valid Unicode."""
     if not isinstance(value, str):
-        raise DataError(f"{where}: {key!r} is {_shown(value)}, expected text")
+        raise DataError(f"{what} is {shown(value)}, expected text")
     if not value.strip():
-        raise DataError(f"{where}: {key!r} is empty")
+        raise DataError(f"{what} is empty")
     if "\x00" in value:
-        raise DataError(f"{where}: {key!r} holds a NUL character; remove it")
+        raise DataError(f"{what} holds a NUL character; remove it")
     if any("\ud800" <= char <= "\udfff" for char in value):
-        raise DataError(f"{where}: {key!r} holds half of a surrogate pair; it is not valid Unicode")
+        raise DataError(f"{what} holds half of a surrogate pair; it is not valid Unicode")
     return value
+
+
+def _text(record: Record, key: str, where: str) -> str:
+    return text_value(record[key], f"{where}: {key!r}")
 
 
 def _optional_text(record: Record, key: str, where: str) -> str | None:
@@ -220,22 +224,24 @@ def _optional_text(record: Record, key: str, where: str) -> str | None:
 def _list(record: Record, key: str, where: str) -> list[Any]:
     value = record.get(key, [])
     if not isinstance(value, list):
-        raise DataError(f"{where}: {key!r} is {_shown(value)}, expected a list")
+        raise DataError(f"{where}: {key!r} is {shown(value)}, expected a list")
     return value
 
 
-def _number(value: Any, where: str) -> float:
+def number_value(value: Any, where: str) -> float:
+    """The value, if it is a finite number."""
     known = isinstance(value, int | float) and not isinstance(value, bool)
     try:
         number = float(value) if known else math.nan
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise DataError(f"{where} is {_shown(value)}, expected a number")
+        raise DataError(f"{where} is {shown(value)}, expected a number")
     return number
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value from outside as an error quotes it: at most 60 characters."""
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # too deep, or an integer of thousands of digits

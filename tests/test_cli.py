@@ -617,6 +617,45 @@ def test_import_reads_alignx_and_says_what_it_left_out(tmp_path: Path, as_json: 
         assert "Left out 1:" in result.stdout
 
 
+def test_import_lists_formats_without_files() -> None:
+    listed = succeeded(call("import", "--list")).stdout
+    for name in ("alignx", "prefeval", "pahf", "fspo", "prism", "lamp", "movielens", "chat"):
+        assert f"\n{name} " in f"\n{listed}"
+    assert "columns: user, prompt, chosen, rejected" in listed
+
+
+def test_import_names_columns_and_limits(tmp_path: Path) -> None:
+    source, output = tmp_path / "votes.csv", tmp_path / "users.jsonl"
+    rows = "".join(f"q{i},yes,no,ann\n" for i in range(6))
+    source.write_text(f"question,chosen,rejected,who\n{rows}", encoding="utf-8")
+    named = ["--column", "user=who", "--column", "prompt=question", "--pairs", "1", "--json"]
+    done = succeeded(call("import", "preferences", source, "-o", output, *named))
+    counts = json.loads(done.stdout)
+    assert (counts["users"], counts["signals"], counts["pairs"]) == (1, 5, 1)
+    assert json.loads(output.read_text(encoding="utf-8"))["user_id"] == "ann"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["alignxx", "x.json"], "did you mean 'alignx'?"),
+        (["alignx", "x.json", "--column", "user=x"], "alignx has no column 'user'"),
+        (["chat", "x.jsonl", "--column", "user"], "expected OURS=THEIRS"),
+        (["chat", "x.jsonl", "--column", "user=a", "--column", "user=b"], "names 'user' twice"),
+        (["chat", "x.xlsx"], "cannot tell the format"),
+        (["alignx"], "Missing argument 'FILE...'"),
+    ],
+)
+def test_import_refuses_what_cannot_work(
+    arguments: list[str], problem: str, tmp_path: Path
+) -> None:
+    output = tmp_path / "users.jsonl"
+    result = call("import", *arguments, "-o", output)
+    assert result.exit_code == 2
+    assert problem in result.stderr
+    assert not output.exists()
+
+
 # bad input
 
 

@@ -72,6 +72,8 @@ PLACES = {
     "dspy": ("inference.py", "models/dspy_engine.py"),
     "click": ("cli/",),
     "rich": ("cli/",),
+    "pyarrow": ("importers/tables.py",),
+    "datasets": ("importers/tables.py",),
     "numpy": ("",),
 }
 HEAVY = ("dspy", "litellm", "llama_cpp", "optuna", "numpy")
@@ -159,7 +161,10 @@ COMMANDS = ["", "check", "optimize", "evaluate", "infer", "respond", "show", "ex
 
 @pytest.mark.parametrize(
     "command",
-    ["", "check", "optimize", "evaluate", "transfer", "infer", "trace", "cache", "cache stats"],
+    [
+        *("", "check", "optimize", "evaluate", "transfer", "infer", "import"),
+        *("trace", "cache", "cache stats"),
+    ],
 )
 def test_help_loads_nothing_heavy(command: str) -> None:
     code = f"""

@@ -7,63 +7,64 @@ not used: it describes demographics and needs that contradict the pairs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from popi_prompt.errors import DataError
-from popi_prompt.files import parse_json, read_bytes
-from popi_prompt.importers.imported import Imported
+from popi_prompt.files import parse_json
+from popi_prompt.importers.imported import Wanted
+from popi_prompt.importers.row import Row
+from popi_prompt.importers.tables import is_array, read_array
 from popi_prompt.records import parse_user
 from popi_prompt.schema import User, prompts_in_signals
 from popi_prompt.split import normal
 
 SIGNALS = "Pair-wise Comparative Feedback"
-LEAKED = "held-out prompt is among the record's own signals"
+LEAKED = "records whose held-out prompt is among their own signals"
 
 
-def import_alignx(path: Path) -> Imported:
-    """Read an AlignX file. Records whose held-out prompt is among their signals are left out."""
-    try:
-        text = read_bytes(path).decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise DataError(f"is not valid UTF-8 at byte {error.start + 1}", path=path) from None
-    records = parse_json(text, path)
-    if not isinstance(records, list) or not records:
-        raise DataError("is not an AlignX file: expected a JSON array of records", path=path)
-    users: list[User] = []
-    for i, record in enumerate(records):
-        try:
-            users.append(_user(record, f"{path.stem}-{i:04d}"))
-        except DataError as error:
-            raise DataError(f"record {i}: {error.problem}", path=path) from None
-    kept = tuple(user for user in users if not _leaks(user))
-    return Imported(kept, {LEAKED: len(users) - len(kept)})
+def read_alignx(files: Sequence[str], wanted: Wanted, left_out: Counter[str]) -> Iterator[User]:
+    """Every record is a user. Records whose held-out prompt is among their signals are left out."""
+    for source in files:
+        if not is_array(source):
+            raise DataError("is not an AlignX file: expected a JSON array of records", path=source)
+        for row in read_array(source):
+            user = _user(row)
+            if _leaks(user):
+                left_out[LEAKED] += 1
+            else:
+                yield user
 
 
-def _user(record: Any, user_id: str) -> User:
-    if not isinstance(record, Mapping):
-        raise DataError("is not an object")
+def _user(row: Row) -> User:
     for key in ("prompt", "chosen", "rejected", SIGNALS):
-        if key not in record:
-            raise DataError(f"has no {key!r}; is this an AlignX P-Soups file?")
-    signals = record[SIGNALS]
+        if key not in row.values:
+            raise row.error(f"has no {key!r}; is this an AlignX P-Soups file?")
+    raw = {
+        "user_id": f"{Path(row.source).stem}-{row.number:04d}",
+        "signals": [{**item, "kind": "preference"} for item in _signals(row)],
+        "pairs": [{key: row.values[key] for key in ("prompt", "chosen", "rejected")}],
+        "gold": row.values.get("ground_truth_persona"),
+        "group": row.values.get("ground_truth_persona"),
+    }
+    try:
+        return parse_user(raw)
+    except DataError as error:
+        raise row.error(error.problem) from None
+
+
+def _signals(row: Row) -> list[Mapping[str, Any]]:
+    signals = row.values[SIGNALS]
     if isinstance(signals, str):
         try:
             signals = parse_json(signals)
         except DataError as error:
-            raise DataError(f"{SIGNALS!r} {error.problem}") from None
+            raise row.error(f"{SIGNALS!r} {error.problem}") from None
     if not isinstance(signals, list) or not all(isinstance(item, Mapping) for item in signals):
-        raise DataError(f"{SIGNALS!r} is not a list of objects")
-    return parse_user(
-        {
-            "user_id": user_id,
-            "signals": [{**item, "kind": "preference"} for item in signals],
-            "pairs": [{key: record[key] for key in ("prompt", "chosen", "rejected")}],
-            "gold": record.get("ground_truth_persona"),
-            "group": record.get("ground_truth_persona"),
-        }
-    )
+        raise row.error(f"{SIGNALS!r} is not a list of objects")
+    return signals
 
 
 def _leaks(user: User) -> bool:

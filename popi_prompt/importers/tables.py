@@ -1,0 +1,207 @@
+"""Files of records, one after the other: JSON, JSON Lines, CSV, Parquet and the Hugging Face Hub.
+
+Whatever cannot be read is a `DataError` with the file and, where there is one, the line or the
+number of the record. Records are counted from 0, lines from 1.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from popi_prompt.dataset import read_jsonl
+from popi_prompt.errors import DataError, UsageError
+from popi_prompt.files import parse_json
+from popi_prompt.importers.json_array import array_values
+from popi_prompt.importers.row import Row
+from popi_prompt.records import shown
+
+HUB = "hf://"
+_BATCH = 256
+_CHUNK = 1 << 16
+
+
+def read_rows(source: str) -> Iterator[Row]:
+    """Records of a file, by its suffix, or of a data set on the Hub.
+
+    Raises `UsageError` for a suffix that is not known and for an extra that is not installed.
+    """
+    if source.startswith(HUB):
+        return _hub(source)
+    readers = {
+        ".json": _json,
+        ".jsonl": _json,
+        ".ndjson": _json,
+        ".csv": _csv,
+        ".tsv": _csv,
+        ".parquet": _parquet,
+    }
+    reader = readers.get(Path(source).suffix.lower())
+    if reader is None:
+        raise UsageError(f"cannot tell the format of {source!r}; known: {', '.join(readers)}")
+    return reader(source)
+
+
+def read_array(source: str) -> Iterator[Row]:
+    """Records of a JSON array, which is never held as a whole."""
+    with opened(source) as file:
+        for number, value in enumerate(array_values(file, source)):
+            yield _row(source, number, value)
+
+
+def read_object(source: str) -> Row:
+    """A JSON object, held as a whole: of small files only."""
+    with opened(source) as file:
+        raw = file.read()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"is not valid UTF-8 at byte {error.start + 1}", path=source) from None
+    return _row(source, 0, parse_json(text, Path(source)))
+
+
+def is_array(source: str) -> bool:
+    """Whether a JSON file starts with a bracket."""
+    return first_byte(source) == b"["
+
+
+def first_byte(source: str) -> bytes:
+    """The first byte that is not white space or a byte order mark, or none."""
+    with opened(source) as file:
+        while chunk := file.read(_CHUNK):
+            start = chunk.removeprefix(b"\xef\xbb\xbf").lstrip()
+            if start:
+                return start[:1]
+    return b""
+
+
+@contextmanager
+def opened(source: str) -> Iterator[BinaryIO]:
+    """The file's bytes; every way a file cannot be opened or read is one `DataError`."""
+    try:
+        with open(source, "rb") as file:
+            yield file
+    except FileNotFoundError:
+        raise DataError("no such file", path=source) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(f"cannot be read ({reason.lower()})", path=source) from None
+
+
+def lines(source: str, encoding: str = "utf-8-sig") -> Iterator[tuple[int, str]]:
+    """Lines that are not blank, with their numbers."""
+    with opened(source) as file:
+        for number, raw in enumerate(file, start=1):
+            if b"\x00" in raw:
+                raise DataError("holds a NUL byte; is this a text file?", path=source, line=number)
+            try:
+                text = raw.decode(encoding if number == 1 else encoding.removesuffix("-sig"))
+            except UnicodeDecodeError as error:
+                problem = f"is not valid UTF-8 at byte {error.start + 1} of the line"
+                raise DataError(problem, path=source, line=number) from None
+            if text.strip():
+                yield number, text.rstrip("\r\n")
+
+
+def _row(source: str, number: int, value: Any, is_line: bool = False) -> Row:
+    row = Row(source, number, {}, is_line)
+    if not isinstance(value, Mapping):
+        raise row.error(f"is {shown(value)}, expected an object")
+    return Row(source, number, value, is_line)
+
+
+def _json(source: str) -> Iterator[Row]:
+    if is_array(source):
+        yield from read_array(source)
+        return
+    for line, value in read_jsonl(Path(source)):
+        yield _row(source, line, value, is_line=True)
+
+
+def _csv(source: str) -> Iterator[Row]:
+    delimiter = "\t" if source.lower().endswith(".tsv") else ","
+    # The reader asks for lines one by one and must see line ends within quotes.
+    with opened(source) as file:
+        reader = csv.reader(_decoded(file, source), delimiter=delimiter, strict=True)
+        header: Sequence[str] | None = None
+        try:
+            for cells in reader:
+                if header is None:
+                    header = _header(cells, source)
+                elif cells:
+                    if len(cells) != len(header):
+                        problem = f"has {len(cells)} columns, the header has {len(header)}"
+                        raise DataError(problem, path=source, line=reader.line_num)
+                    values = dict(zip(header, cells, strict=True))
+                    yield Row(source, reader.line_num, values, is_line=True)
+        except csv.Error as error:
+            problem = f"is not valid CSV: {error}"
+            raise DataError(problem, path=source, line=reader.line_num) from None
+
+
+def _header(cells: list[str], source: str) -> list[str]:
+    names = [cell.strip() for cell in cells]
+    if len(set(names)) < len(names):
+        raise DataError("has two columns of the same name", path=source, line=1)
+    return names
+
+
+def _decoded(file: Iterable[bytes], source: str) -> Iterator[str]:
+    for number, raw in enumerate(file, start=1):
+        try:
+            yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            problem = f"is not valid UTF-8 at byte {error.start + 1} of the line"
+            raise DataError(problem, path=source, line=number) from None
+
+
+def _parquet(source: str) -> Iterator[Row]:
+    try:
+        import pyarrow as arrow
+        from pyarrow import parquet
+    except ImportError:
+        raise UsageError(_missing("pyarrow", "parquet", source)) from None
+    number = 0
+    with opened(source) as file:
+        try:
+            for batch in parquet.ParquetFile(file).iter_batches(_BATCH):
+                for value in batch.to_pylist():
+                    yield _row(source, number, value)
+                    number += 1
+        except (arrow.ArrowException, ValueError, OSError, OverflowError) as error:
+            reason = " ".join(str(error).split())
+            problem = f"record {number}: is not valid Parquet: {shown(reason)}"
+            raise DataError(problem, path=source) from None
+
+
+def _hub(source: str) -> Iterator[Row]:
+    try:
+        import datasets
+    except ImportError:
+        raise UsageError(_missing("datasets", "hub", source)) from None
+    name, _, split = source.removeprefix(HUB).partition(":")
+    owner, _, rest = name.partition("/")
+    title, _, config = rest.partition("/")
+    if not owner or not title:
+        raise UsageError(f"{source!r} is not hf://OWNER/NAME[/CONFIG][:SPLIT]")
+    try:
+        found = datasets.load_dataset(
+            f"{owner}/{title}", config or None, split=split or "train", streaming=True
+        )
+        for number, value in enumerate(found):
+            yield _row(source, number, value)
+    except DataError:
+        raise
+    except Exception as error:  # of the network, of the Hub, of any reader behind it
+        reason = shown(" ".join(str(error).split()))
+        raise DataError(f"cannot be read ({type(error).__name__}: {reason})", path=source) from None
+
+
+def _missing(package: str, extra: str, source: str) -> str:
+    return (
+        f"{source!r} needs the package {package!r}; install it with: "
+        f'pip install "popi-prompt[{extra}]"'
+    )
