@@ -112,7 +112,7 @@ def _optimized(users: Sequence[User], settings: Settings, display: Display) -> R
 
 def _untuned(users: Sequence[User], settings: Settings, display: Display) -> Row:
     """The plain instruction on the same held-out users."""
-    test = split_users(users, seed=settings.seed).test[: settings.held_out]
+    test = sample(split_users(users, seed=settings.seed).test, settings.held_out, settings.seed)
     with settings.door(display) as door:
         scoring = Scoring(door, make_scorer(settings.scorer, door), PopiReward())
         row = compare(UNTUNED_CANDIDATE, test, scoring, (UNTUNED,), display).row(UNTUNED)

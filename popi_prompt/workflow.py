@@ -138,7 +138,7 @@ def optimize(
         try:
             task = _task(split, scoring, settings, observer, keep)
             best.append((optimizer or PopiOptimizer()).run(task).candidate)
-            test = split.test[: settings.held_out]
+            test = sample(split.test, settings.held_out, settings.seed)
             report = compare(best[-1], test, scoring, observer=observer)
         except BudgetExceeded as stop:
             if not best:
