@@ -23,7 +23,11 @@ ORDER = [
     "records",
     "files",
     "dataset",
+    "validation",
     "split",
+    "dataset_stats",
+    "drawing",
+    "anonymise",
     "importers",
     "summaries",
     "prompts",
@@ -39,6 +43,7 @@ ORDER = [
     "intervals",
     "power",
     "leaks",
+    "dedupe",
     "rows",
     "report",
     "matrix",
@@ -159,7 +164,7 @@ COMMANDS = ["", "check", "optimize", "evaluate", "infer", "respond", "show", "ex
 
 @pytest.mark.parametrize(
     "command",
-    ["", "check", "optimize", "evaluate", "transfer", "infer", "trace", "cache", "cache stats"],
+    ["", "check", "optimize", "evaluate", "transfer", "infer", "trace", "cache", "cache stats", "data", "data split"],
 )
 def test_help_loads_nothing_heavy(command: str) -> None:
     code = f"""

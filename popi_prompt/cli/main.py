@@ -23,6 +23,7 @@ _COMMANDS = {
     "show": "show",
     "export": "export",
     "import": "importing",
+    "data": "data",
     "trace": "trace",
     "cache": "cache",
 }
