@@ -16,6 +16,7 @@ from popi_prompt.schema import User
 
 NO_USERS = "holds no users; expected one JSON object a line"
 
+
 def load_users(path: str | Path, *, need_pairs: bool = False) -> tuple[User, ...]:
     """Read users from JSONL, one a line; blank lines are skipped.
 
@@ -33,9 +34,7 @@ def load_users(path: str | Path, *, need_pairs: bool = False) -> tuple[User, ...
     return tuple(users)
 
 
-def read_users(
-    path: Path, *, need_pairs: bool = False
-) -> Iterator[tuple[int, User | DataError]]:
+def read_users(path: Path, *, need_pairs: bool = False) -> Iterator[tuple[int, User | DataError]]:
     """Each line's number and user, or what is wrong with it; lines after it are read all the same.
 
     Raises `DataError` where the file itself cannot be read.

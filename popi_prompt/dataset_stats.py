@@ -9,8 +9,7 @@ from statistics import median
 from typing import Any
 
 from popi_prompt.dataset import fingerprint
-from popi_prompt.records import signal_record
-from popi_prompt.schema import Signal, User
+from popi_prompt.schema import Signal, User, texts_in
 from popi_prompt.split import normal
 
 
@@ -95,7 +94,4 @@ def _longer(chosen: int, rejected: int) -> float:
 
 
 def _length(signal: Signal) -> int:
-    record = signal_record(signal)
-    texts = [value for name, value in record.items() if name not in ("kind", "feedback")]
-    texts += [turn["content"] for turn in record.get("messages", ())]
-    return sum(len(text) for text in texts if isinstance(text, str))
+    return sum(map(len, texts_in(signal)))

@@ -22,7 +22,9 @@ def sample(users: Sequence[User], count: int | None, seed: int) -> tuple[User, .
     return tuple(users[i] for i in sorted(picked))
 
 
-def draw(users: Sequence[User], count: int, seed: int = 0, *, copies: bool = False) -> Iterator[User]:
+def draw(
+    users: Sequence[User], count: int, seed: int = 0, *, copies: bool = False
+) -> Iterator[User]:
     """`count` of the users, by the seed, as they are; with `copies`, more than there are.
 
     Copies are for tests of load, not for measuring: they say what their originals say. The third

@@ -115,10 +115,15 @@ class _Seen:
 
 def shingles(text: str) -> Shingles:
     """Pairs of neighbouring words, with both ends, without case and punctuation."""
-    words = ["", *_WORD.findall(text.casefold())[:_MOST_WORDS], ""]
-    if len(words) == 2:
-        words = ["", normal(text), ""]
-    return frozenset(hash(both) for both in pairwise(words))
+    found = ["", *words(text)[:_MOST_WORDS], ""]
+    if len(found) == 2:
+        found = ["", normal(text), ""]
+    return frozenset(hash(both) for both in pairwise(found))
+
+
+def words(text: str) -> list[str]:
+    """Words without case and punctuation; of Chinese and Japanese, characters."""
+    return _WORD.findall(text.casefold())
 
 
 class Near:

@@ -160,11 +160,12 @@ class Program:
 
 
 def load(path: str | Path) -> Program:
-    """Read a compiled program. Runs nothing; refuses what it does not understand.
+    """Read a compiled program: a file, or by its name one that comes with the package.
 
-    Raises `ProgramError` with the path and what is wrong.
+    Runs nothing; refuses what it does not understand. Raises `ProgramError` with the path and what
+    is wrong.
     """
-    path = Path(path)
+    path = _located(Path(path))
     try:
         return program_from_record(parse_json(read_bytes(path).decode("utf-8"), path))
     except UnicodeDecodeError as error:
@@ -173,6 +174,30 @@ def load(path: str | Path) -> Program:
         raise ProgramError(str(error)) from None
     except ProgramError as error:
         raise ProgramError(f"{path}: {error}") from None
+
+
+def shipped(name: str) -> Path | None:
+    """The file of the program of this name that comes with the package, if there is one."""
+    return _shipped().get(name)
+
+
+def _shipped() -> dict[str, Path]:
+    """In a checkout they are beside the package, installed inside it."""
+    package = Path(__file__).parent
+    folders = (package / "programs", package.parent / "programs")
+    return {path.stem: path for folder in folders[::-1] for path in folder.glob("*.json")}
+
+
+def _located(path: Path) -> Path:
+    if path.suffix or len(path.parts) != 1 or path.exists():
+        return path
+    known = _shipped()
+    if path.name not in known:
+        raise ProgramError(
+            f"there is no file and no shipped program {path.name!r}; shipped: "
+            f"{', '.join(sorted(known)) or 'none'}"
+        )
+    return known[path.name]
 
 
 def program_from_record(raw: Any) -> Program:

@@ -83,9 +83,7 @@ def test_a_missing_file_is_one_line_and_nothing_is_written(name: str, tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["sample", "dedupe", "anonymise"])
-def test_an_output_that_cannot_be_written_is_said_before_reading(
-    name: str, tmp_path: Path
-) -> None:
+def test_an_output_that_cannot_be_written_is_said_before_reading(name: str, tmp_path: Path) -> None:
     more = ["--count", 3] if name == "sample" else []
     output = tmp_path / "no" / "out.jsonl"
     refused(2, "cannot write", name, tmp_path / "no.jsonl", "-o", output, *more)
@@ -148,7 +146,9 @@ def test_every_bad_line_is_named(tmp_path: Path) -> None:
     result = call("validate", path)
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
-    assert [line.partition(": ")[0] for line in lines[:-1]] == [f"{path}:{i}" for i in (2, 3, 5, 6, 7)]
+    assert [line.partition(": ")[0] for line in lines[:-1]] == [
+        f"{path}:{i}" for i in (2, 3, 5, 6, 7)
+    ]
     assert "user_id 'a' is on line 1 already" in lines[1]
     assert lines[-1] == "1 users can be read, 1 without signals, 1 without pairs; 5 problems"
     found = json.loads(call("validate", path, "--json").stdout)
@@ -211,7 +211,9 @@ def test_split_counts_what_it_leaves_out(tmp_path: Path) -> None:
     assert "Left out to keep prompts apart: 0 users, " in text
 
 
-@pytest.mark.parametrize("given", ["0.5,0.5", "1,0,0", "0.5,0.4,0.2", "a,b,c", "nan,0.5,0.5", "1e9,1,1"])
+@pytest.mark.parametrize(
+    "given", ["0.5,0.5", "1,0,0", "0.5,0.4,0.2", "a,b,c", "nan,0.5,0.5", "1e9,1,1"]
+)
 def test_fractions_that_cannot_work(users: Path, tmp_path: Path, given: str) -> None:
     refused(2, f"--fractions is {given!r}", "split", users, "-o", tmp_path, "--fractions", given)
 

@@ -12,7 +12,7 @@ import click
 from popi_prompt.errors import UsageError
 
 if TYPE_CHECKING:
-    from popi_prompt.schema import User
+    pass
 
 SALT = "POPI_PROMPT_SALT"
 _SHOWN = 20
@@ -143,13 +143,13 @@ def split(data: Path, output: Path, fractions: str, seed: int, as_json: bool) ->
 @command.command(name="sample", short_help="Draw some of the users.")
 @_file
 @click.option("--count", required=True, type=click.IntRange(1), help="How many users.")
-@click.option("--copies", is_flag=True, help="Number copies, where there are fewer. For load tests.")
+@click.option(
+    "--copies", is_flag=True, help="Number copies, where there are fewer. For load tests."
+)
 @_seed
 @_output
 @_json
-def sample(
-    data: Path, count: int, copies: bool, seed: int, output: Path, as_json: bool
-) -> None:
+def sample(data: Path, count: int, copies: bool, seed: int, output: Path, as_json: bool) -> None:
     """Draw --count users from DATA, or make more of them.
 
     With --copies the third copy of user "ada" is "ada#3", and all her prompts end with "(copy 3)".
@@ -212,8 +212,12 @@ def dedupe(data: Path, near: float, output: Path, as_json: bool) -> None:
         return
     same = sum(each.how == "same" for each in done.repeats)
     click.echo(f"Wrote {len(done.users)} users to {output}")
-    click.echo(f"Left out {same} users who are the same as another, {len(done.repeats) - same} near")
-    click.echo(f"Left out {done.same_pairs} pairs that their user has already, {done.near_pairs} near")
+    click.echo(
+        f"Left out {same} users who are the same as another, {len(done.repeats) - same} near"
+    )
+    click.echo(
+        f"Left out {done.same_pairs} pairs that their user has already, {done.near_pairs} near"
+    )
 
 
 @command.command(name="anonymise", short_help="Hash ids; mask e-mail addresses and phone numbers.")

@@ -18,6 +18,7 @@ _COMMANDS = {
     "optimize": "optimize",
     "evaluate": "evaluate",
     "transfer": "transfer",
+    "bench": "bench",
     "infer": "infer",
     "respond": "respond",
     "show": "show",
