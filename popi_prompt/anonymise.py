@@ -175,8 +175,8 @@ def _is_phone(number: str) -> bool:
         return count >= 7
     if len(groups) == 1:
         return 9 <= count <= 15 and not number.endswith("00000")
-    if count < 7 or groups.count(1) > max(1, len(groups) // 3):
-        return False
+    if count < 7 or 2 * groups.count(1) > len(groups):
+        return False  # a list of digits
     thousands = groups[0] <= 3 and all(size == 3 for size in groups[1:])
     if thousands and number.endswith("000") and not number.startswith("0"):
         return False

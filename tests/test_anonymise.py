@@ -63,7 +63,7 @@ def test_every_text_of_every_kind_is_masked() -> None:
     record = user_record(anonymise(user, SALT))
     assert "example.org" not in str(record)
     assert "7946" not in str(record)
-    assert str(record).count("Write to [email 1] or call [phone 1].") == 15
+    assert str(record).count("Write to [email 1] or call [phone 1].") == 16
     plain = user_record(replace(user, user_id="u"))
     expected = re.sub(re.escape(MAIL), "[email 1]", str(plain)).replace(PHONE, "[phone 1]")
     assert str({**record, "user_id": "u"}) == expected

@@ -30,6 +30,7 @@ from popi_prompt.errors import BadResponse, DataError, ModelError, UsageError
 from popi_prompt.models import door as door_module
 from popi_prompt.models.access import Access
 from popi_prompt.models.meter import Caps
+from popi_prompt.models.model import Sampling
 from popi_prompt.models.route import Route
 from popi_prompt.program import Origin, Program, load
 from popi_prompt.prompts import Messages
@@ -62,6 +63,10 @@ def program(candidate: Candidate = COMPILED_CANDIDATE, dataset: str = "sha256:0"
 FAMILY = Family("tastes", PEOPLE, program())
 
 
+def first_message(messages: Messages, sampling: Sampling) -> str:
+    return messages[0].content
+
+
 class Models(dict[str, FakeModel]):
     """Fakes by the name they are opened under; `fails` is asked by all of them."""
 
@@ -70,7 +75,7 @@ class Models(dict[str, FakeModel]):
     def open(self, route: Route) -> FakeModel | FakeChatModel:
         name = route.model
         if name not in self:
-            reply = infer if name == "fake/i" else f"{name} says so"
+            reply = infer if name == "fake/i" else first_message
             self[name] = FakeModel(reply, name=name, fails=lambda messages: self.fails(messages))
         return FakeChatModel(self[name]) if name == "fake/chat" else self[name]
 
