@@ -63,7 +63,7 @@ def _block(block: Record) -> Iterator[str]:
         yield _line(
             TITLES[row["context"]],
             _share(row["reward_accuracy"]),
-            _signed(row["margin"]),
+            "0 (reference)" if row["context"] == NO_CONTEXT else _signed(row["margin"]),
             *(_share(row[key]) for key in prefers),
             "-" if row["tokens_median"] is None else f"{row['tokens_median']:.0f}",
             row["calls"],

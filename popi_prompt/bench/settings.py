@@ -41,8 +41,8 @@ class BenchSettings:
 
 
 def quick(settings: BenchSettings) -> BenchSettings:
-    """At most ten minutes on 2 cores with the embedded model: 12 users, one pair each, no choice.
+    """At most ten minutes on 2 cores with the embedded model: 8 users, one pair each, no choice.
 
     Nothing is compiled.
     """
-    return replace(settings, held_out=12, pairs=1, choice=False, compiles=False, minutes=9.0)
+    return replace(settings, held_out=8, pairs=1, choice=False, compiles=False, minutes=9.0)

@@ -44,7 +44,7 @@ _OPTIONS = (
     ),
     click.option("--minutes", type=click.FloatRange(0), help="Begin nothing after this long."),
     click.option(
-        "--quick", is_flag=True, help="12 users, one pair each, nothing compiled: 10 min."
+        "--quick", is_flag=True, help="8 users, one pair each, nothing compiled: 10 min."
     ),
 )
 
