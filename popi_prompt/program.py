@@ -21,6 +21,7 @@ from popi_prompt.models.door import Door
 from popi_prompt.prompts import VIEWS, Conditioning
 from popi_prompt.records import parse_signals
 from popi_prompt.schema import Signal, User
+from popi_prompt.shipped import located
 
 if TYPE_CHECKING:
     from popi_prompt.inference import PreferenceInference
@@ -165,7 +166,7 @@ def load(path: str | Path) -> Program:
     Runs nothing; refuses what it does not understand. Raises `ProgramError` with the path and what
     is wrong.
     """
-    path = _located(Path(path))
+    path = located(Path(path))
     try:
         return program_from_record(parse_json(read_bytes(path).decode("utf-8"), path))
     except UnicodeDecodeError as error:
@@ -174,30 +175,6 @@ def load(path: str | Path) -> Program:
         raise ProgramError(str(error)) from None
     except ProgramError as error:
         raise ProgramError(f"{path}: {error}") from None
-
-
-def shipped(name: str) -> Path | None:
-    """The file of the program of this name that comes with the package, if there is one."""
-    return _shipped().get(name)
-
-
-def _shipped() -> dict[str, Path]:
-    """In a checkout they are beside the package, installed inside it."""
-    package = Path(__file__).parent
-    folders = (package / "programs", package.parent / "programs")
-    return {path.stem: path for folder in folders[::-1] for path in folder.glob("*.json")}
-
-
-def _located(path: Path) -> Path:
-    if path.suffix or len(path.parts) != 1 or path.exists():
-        return path
-    known = _shipped()
-    if path.name not in known:
-        raise ProgramError(
-            f"there is no file and no shipped program {path.name!r}; shipped: "
-            f"{', '.join(sorted(known)) or 'none'}"
-        )
-    return known[path.name]
 
 
 def program_from_record(raw: Any) -> Program:

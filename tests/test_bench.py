@@ -422,6 +422,8 @@ def test_a_family_is_a_file_or_a_folder_of_the_data(
         load_families(["mine"], {"x": "p.json"})
     with pytest.raises(UsageError, match=r"no family 'nope': .*datasets/nope/users\.jsonl"):
         load_families(["nope"])
+    with pytest.raises(UsageError, match="no family"):
+        load_families(["x" * 5000])
     with pytest.raises(DataError, match="no such file"):
         load_families(["nope.jsonl"])
 

@@ -55,6 +55,7 @@ ORDER = [
     "comparison",
     "transfer",
     "optimizers",
+    "shipped",
     "program",
     "provenance",
     "workflow",

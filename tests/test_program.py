@@ -332,6 +332,9 @@ def test_shipped_programs_are_loaded_by_name(
         ProgramError, match="no file and no shipped program 'nope'; shipped: .*tastes"
     ):
         load("nope")
+    for odd in ("x" * 5000, "a\x00b"):
+        with pytest.raises(ProgramError, match="no file and no shipped program"):
+            load(odd)
     with pytest.raises(ProgramError, match=r"tastes\.json: no such file"):
         load("tastes.json")
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from popi_prompt.dataset import load_users
 from popi_prompt.errors import UsageError
-from popi_prompt.program import Program, load, shipped
+from popi_prompt.program import Program, load
 from popi_prompt.schema import User
+from popi_prompt.shipped import shipped
 
 _USERS = "users.jsonl"
 
@@ -57,7 +59,7 @@ def _path(given: str) -> Path:
     checkout = Path(__file__).parent.parent
     named = [Path(root) / "datasets" / given / _USERS for root in (Path(), checkout)]
     for path in (Path(given), *named):
-        if path.is_file():
+        if os.path.isfile(path):
             return path
     if Path(given).suffix:
         return Path(given)  # reading it says what is wrong

@@ -43,9 +43,7 @@ _OPTIONS = (
         "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all draws."
     ),
     click.option("--minutes", type=click.FloatRange(0), help="Begin nothing after this long."),
-    click.option(
-        "--quick", is_flag=True, help="8 users, one pair each, nothing compiled: 10 min."
-    ),
+    click.option("--quick", is_flag=True, help="8 users, one pair each, nothing compiled: 10 min."),
 )
 
 
