@@ -28,6 +28,7 @@ from popi_prompt.cli.progress import Display
 from popi_prompt.cli.render import stdout
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.dataset import fingerprint, load_users
+from popi_prompt.drawing import sample
 from popi_prompt.errors import DataError, PopiError, UsageError
 from popi_prompt.evaluation import Outcome
 from popi_prompt.files import check_writable, parse_json, read_bytes, write_text
@@ -38,7 +39,7 @@ from popi_prompt.rows import COMPILED, UNTUNED, Row
 from popi_prompt.schema import User
 from popi_prompt.scorers import make_scorer
 from popi_prompt.split import split_users
-from popi_prompt.workflow import Settings, optimize, sample
+from popi_prompt.workflow import Settings, optimize
 
 OUTPUT = Path(__file__).parent / "results" / "ablation.json"
 SMALL, LARGE = "local/smollm2-135m", "local/qwen2.5-coder-1.5b"

@@ -50,9 +50,10 @@ def command(
 ) -> None:
     """Compare PROGRAM with other things to tell the generator, on the same users of DATA.
 
-    Rows: no-context, raw (the signals themselves), untuned, compiled (this program), shuffled
-    (another user's summary), gold (the true taste, where all users have one), opposite-gold (that
-    of a user with another one), longest-answer (choosing by length; asks no model).
+    Rows: no-context, raw (the signals themselves), retrieved (the two most like the prompt),
+    untuned, compiled (this program), shuffled (another user's summary), gold (the true taste, where
+    all users have one), opposite-gold (that of a user with another one), longest-answer (choosing
+    by length; asks no model).
 
     On the data it was compiled from, only the held-out part is measured. The first --scorer gives
     D; each further one adds a column and its own calls: two for every pair and row for choice.
