@@ -125,15 +125,23 @@ def summarizer(candidate: Candidate, door: Door) -> Callable[[User], str]:
     return summarize
 
 
-def infer_summary(module: PreferenceInference, lm: dspy.LM, signals: str | Sequence[Signal]) -> str:
+def infer_summary(
+    module: PreferenceInference,
+    lm: dspy.LM,
+    signals: str | Sequence[Signal],
+    *,
+    traced: bool = False,
+) -> str:
     """One summary with the given model. Raises `ModelError` where there is none.
 
-    DSPy's history is off: it would keep every user's signals in memory.
+    DSPy's history is off, and so is its trace unless it is asked for: they would keep every user's
+    signals in memory.
     """
+    trace = dspy.settings.trace if traced else None
     if not signals:
         raise _unusable("there are no signals to infer a summary from")
     try:
-        with dspy.context(lm=lm, disable_history=True):
+        with dspy.context(lm=lm, disable_history=True, trace=trace):
             summary = str(module(signals=signals).summary)
     except Exception as error:
         found = door_error(error)

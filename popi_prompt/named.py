@@ -40,5 +40,5 @@ def load_named(path: str, what: str, kind: str, example: str) -> Callable[..., A
     where = getattr(module, "__file__", None) or "built in"
     problem = f"has no {attribute!r}"
     if found is not None:
-        problem = f"has a {attribute!r}, which is no {kind}"
+        problem = f"has a {attribute!r}, which is no {kind.casefold()}"
     raise UsageError(f"{what}: module {module_name!r} ({where}) {problem}")

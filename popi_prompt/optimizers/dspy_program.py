@@ -99,7 +99,7 @@ class Session:
             attributed(user_id=user.user_id, candidate=label, quoted=quoted),
         ):
             try:
-                summary = infer_summary(module, self.lm, signals)
+                summary = infer_summary(module, self.lm, signals, traced=True)
                 result: Result = self._metric.outcome(user, summary)
             except ModelError as error:
                 result = Failure(user.user_id, str(error))

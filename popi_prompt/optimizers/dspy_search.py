@@ -12,7 +12,7 @@ from typing import Any
 
 import dspy
 from dspy.lm15 import Message as DspyMessage
-from dspy.lm15 import ProviderError, Request, Response
+from dspy.lm15 import ProviderError, Request, Response, Usage
 
 from popi_prompt.events import PhaseStarted
 from popi_prompt.models.attribution import attributed
@@ -105,7 +105,7 @@ class _ProposerEngine:
             raise failed
         said = DspyMessage.assistant(self._instead)
         return Response(
-            id=None, model=request.model, message=said, finish_reason="stop", usage=None
+            id=None, model=request.model, message=said, finish_reason="stop", usage=Usage()
         )
 
 
