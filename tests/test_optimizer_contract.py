@@ -138,7 +138,7 @@ def test_the_number_of_threads_changes_nothing(name: str) -> None:
     for concurrency in (1, 4):
         door = learning_door()
         for role in ("generator", "inference"):
-            door.model(role).concurrency = concurrency  # type: ignore[arg-type, misc]
+            door.model(role).concurrency = concurrency
         found.append(searched(name, door))
     assert found[0].found == found[1].found
     assert found[0].curve == found[1].curve
@@ -148,7 +148,7 @@ def test_the_number_of_threads_changes_nothing(name: str) -> None:
 def test_a_cap_is_kept_by_many_threads(name: str) -> None:
     door = learning_door(caps=Caps(calls=20))
     for role in ("generator", "inference"):
-        door.model(role).concurrency = 4  # type: ignore[arg-type, misc]
+        door.model(role).concurrency = 4
     found = searched(name, door)
     assert found.stopped is not None
     assert total(door.spent().values()).calls <= 20
@@ -162,10 +162,8 @@ def test_nothing_is_printed(name: str, capfd: pytest.CaptureFixture[str]) -> Non
     assert capfd.readouterr() == ("", "")
 
 
-@cases
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_trials_are_told(name: str) -> None:
-    if name not in OPTIMIZERS:
-        pytest.skip("it is its author's choice")
     events: list[Event] = []
     found = searched(name, learning_door(), observer=events.append)
     trials = [event for event in events if isinstance(event, TrialFinished)]
@@ -215,7 +213,7 @@ def test_what_is_no_failed_item_ends_the_search(name: str) -> None:
     class Broken(LikelihoodScorer):
         """Wrong for one user of those to choose by."""
 
-        def score(self, generator, user, pair, summary):  # type: ignore[no-untyped-def] # noqa: ANN
+        def score(self, generator, user, pair, summary):  # type: ignore[no-untyped-def]
             if user == SPLIT.val[2]:
                 raise ZeroDivisionError("a mistake in a scorer")
             return super().score(generator, user, pair, summary)
