@@ -2,7 +2,7 @@
 
     python benchmarks/optimizer_caps.py --runs 50
 
-Every optimizer searches on `datasets/tastes.jsonl` against a stub that sometimes breaks, from eight
+Every optimizer searches on `datasets/tastes.jsonl` against a stub that sometimes refuses, from eight
 threads, until its cap is reached. Half of the runs cap calls, the others tokens.
 """
 
@@ -49,7 +49,7 @@ def run(optimizer: str, number: int) -> Run:
     draw = random.Random(f"{optimizer} {number}")
     calls = draw.randint(1, 400) if number % 2 else None
     tokens = None if calls is not None else draw.randint(1_000, 80_000)
-    faults = Faults(rate_limited=0.05, broken=0.05, cut_off=0.05, retry_after=0.01, seed=number)
+    faults = Faults(rate_limited=0.05, empty=0.05, retry_after=0.01, seed=number)
     split = split_users(load_users(DATA, need_pairs=True), seed=number)
     with StubServer(latency=0.002, faults=faults) as stub:
         role = RoleConfig(settings={"api_base": stub.api_base, "concurrency": THREADS})
