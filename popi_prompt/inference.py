@@ -125,18 +125,31 @@ def summarizer(candidate: Candidate, door: Door) -> Callable[[User], str]:
     return summarize
 
 
-def infer_summary(module: PreferenceInference, lm: dspy.LM, signals: Sequence[Signal]) -> str:
+def infer_summary(
+    module: PreferenceInference,
+    lm: dspy.LM,
+    signals: str | Sequence[Signal],
+    *,
+    traced: bool = False,
+) -> str:
     """One summary with the given model. Raises `ModelError` where there is none.
 
-    DSPy's history is off: it would keep every user's signals in memory.
+    DSPy's history is off, and so is its trace unless it is asked for: they would keep every user's
+    signals in memory.
     """
+    trace = dspy.settings.trace if traced else None
     if not signals:
         raise _unusable("there are no signals to infer a summary from")
     try:
-        with dspy.context(lm=lm, disable_history=True):
+        with dspy.context(lm=lm, disable_history=True, trace=trace):
             summary = str(module(signals=signals).summary)
     except Exception as error:
-        raise _model_error(error) from error
+        found = door_error(error)
+        if found is None and isinstance(error, dspy.AdapterParseError):
+            found = _unusable("the summary is empty")
+        if found is None:
+            raise
+        raise found from error
     if not summary:
         raise _unusable("the summary is empty", lm.model)
     return summary
@@ -146,13 +159,9 @@ def _unusable(problem: str, model: str | None = None) -> BadResponse:
     return BadResponse(problem, role="inference", model=model, user_id=attribution().user_id)
 
 
-def _model_error(error: Exception) -> Exception:
-    """The error of the door that DSPy wrapped, or the error itself."""
+def door_error(error: BaseException) -> CallError | None:
+    """The error of the door that DSPy wrapped, if it is one."""
     cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, CallError):
-            return cause
+    while cause is not None and not isinstance(cause, CallError):
         cause = cause.__cause__
-    if isinstance(error, dspy.AdapterParseError):
-        return _unusable("the summary is empty")
-    return error
+    return cause

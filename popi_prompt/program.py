@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 _VERSION_KEY = "popi_prompt_program"
-_USUAL_REWARD = "popi"  # of a program that names none
+# Of a program that names none.
+_USUAL_REWARD = "popi"
+_USUAL_OPTIMIZER = "popi"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Origin:
     scores_after: Scores | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     reward: str = _USUAL_REWARD
+    optimizer: str = _USUAL_OPTIMIZER
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ class Program:
             "models": dict(self.models),
             "origin": {
                 "scorer": origin.scorer,
-                **({} if origin.reward == _USUAL_REWARD else {"reward": origin.reward}),
+                **_unusual(origin),
                 "seed": origin.seed,
                 "dataset": origin.dataset,
                 "users": origin.users,
@@ -232,11 +235,12 @@ def _models(raw: dict[str, Any]) -> dict[str, str]:
 
 def _origin(raw: dict[str, Any]) -> Origin:
     fields = _fields(
-        {"reward": _USUAL_REWARD, **raw},
+        {"reward": _USUAL_REWARD, "optimizer": _USUAL_OPTIMIZER, **raw},
         "'origin'",
         {
             "scorer": str,
             "reward": str,
+            "optimizer": str,
             "seed": int,
             "dataset": str,
             "users": int,
@@ -262,6 +266,12 @@ _SCORES: dict[str, Any] = {
     "margin": _NUMBER,
     "tokens_median": _NUMBER,
 }
+
+
+def _unusual(origin: Origin) -> dict[str, str]:
+    """What goes without saying is not said."""
+    usual = {"reward": _USUAL_REWARD, "optimizer": _USUAL_OPTIMIZER}
+    return {name: value for name in usual if (value := getattr(origin, name)) != usual[name]}
 
 
 def _scores_record(scores: Scores | None) -> dict[str, Any] | None:

@@ -250,3 +250,27 @@ PROPOSAL_TIPS = (
     "Ask to look at what separates liked from disliked answers.",
     "Say that facts from the examples must not be copied.",
 )
+
+
+_FEEDBACK_CHARACTERS = 240
+
+
+def summary_feedback(moved: Sequence[tuple[Pair, float]], unit: str, tokens: int) -> str:
+    """What a summary of `tokens` tokens did, for who rewrites the instruction that led to it.
+
+    `moved` are pairs and their margins in `unit`.
+    """
+    parts = [f"This summary has {tokens} tokens. An assistant was told it."]
+    for pair, margin in moved:
+        good = margin > 0
+        to, away = (pair.chosen, pair.rejected) if good else (pair.rejected, pair.chosen)
+        which = "the person chose" if good else "the person rejected"
+        by = f"Moved it by {abs(margin):.1f} {unit} towards the answer that {which}"
+        shown = (("Request", pair.prompt), (by, to), ("Away from", away))
+        parts.append(_labelled(*((label, _cut(text)) for label, text in shown)))
+    return "\n\n".join(parts)
+
+
+def _cut(text: str) -> str:
+    whole = len(text) <= _FEEDBACK_CHARACTERS
+    return text if whole else f"{text[:_FEEDBACK_CHARACTERS].rstrip()}..."

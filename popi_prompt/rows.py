@@ -12,7 +12,7 @@ import numpy as np
 from popi_prompt.errors import OptimizationError
 from popi_prompt.evaluation import Failure, Outcome, Result
 from popi_prompt.intervals import Interval, Tally, as_record, bootstrap, tally
-from popi_prompt.models.meter import Spent
+from popi_prompt.models.meter import Spent, total
 
 NO_CONTEXT, RAW, RETRIEVED = "no context", "raw", "retrieved"
 UNTUNED, COMPILED = "untuned", "compiled"
@@ -84,10 +84,7 @@ class Row:
     @property
     def cost(self) -> Spent:
         """What was sent for this row, all roles together."""
-        total = Spent()
-        for each in self.spent.values():
-            total = total.plus(each)
-        return total
+        return total(self.spent.values())
 
     def mean(self, statistic: Statistic) -> Interval:
         """Mean over users with its interval."""

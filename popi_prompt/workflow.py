@@ -16,9 +16,9 @@ from popi_prompt.generator import Generator
 from popi_prompt.inference import summarizer
 from popi_prompt.models.access import Access
 from popi_prompt.models.door import Door
-from popi_prompt.models.meter import Spent
+from popi_prompt.models.meter import Spent, total
 from popi_prompt.models.roles import RECORDED
-from popi_prompt.optimizers import Optimizer, PopiOptimizer, Task
+from popi_prompt.optimizers import Kept, Optimizer, Task, make_optimizer
 from popi_prompt.program import Origin, Program
 from popi_prompt.provenance import versions, with_scores
 from popi_prompt.report import Report
@@ -39,9 +39,9 @@ class Settings:
     None means: for `proposer` the inference model, for `judge` the generator, for
     `embedding_model` the generator if it is an embedded one, for `scorer` the best one the
     generator allows, for `max_users` everyone, for `held_out` the whole test part in the report.
-    `scorer` is a name, a "module:function" or a `Scorer`. `force` ships a program that is not
-    proven to be better than the untuned one. `access` says how models are reached, what the run
-    may cost and what it keeps.
+    `scorer` is a name, a "module:function" or a `Scorer`; `optimizer` is a name, a "module:Class"
+    or an `Optimizer`. `force` ships a program that is not proven to be better than the untuned one.
+    `access` says how models are reached, what the run may cost and what it keeps.
     """
 
     generator: str = DEFAULT_MODEL
@@ -51,6 +51,7 @@ class Settings:
     embedding_model: str | None = None
     scorer: str | Scorer | None = None
     reward: Reward = field(default_factory=PopiReward)
+    optimizer: str | Optimizer = "popi"
     trials: int = 8
     max_users: int | None = None
     held_out: int | None = None
@@ -75,11 +76,21 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class Searched:
+    """The best candidate, all that were kept on the way, and the cap that ended it, if one did."""
+
+    found: Candidate
+    curve: tuple[Kept, ...]
+    stopped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Optimized:
     """The program, and the report on held-out users it never saw.
 
-    `found` is the search's best candidate. It is the program's where the interval of its gain in D
-    excludes 0 upward, or by `force`; else the program is the untuned one.
+    `found` is the search's best candidate, `curve` what it kept on the way. `found` is the
+    program's where the interval of its gain in D excludes 0 upward, or by `force`; else the program
+    is the untuned one.
 
     `stopped` says which cap ended the run early: the program is then the best one so far, and the
     report has no rows. `spent` is by role.
@@ -91,6 +102,7 @@ class Optimized:
     found: Candidate
     spent: Mapping[str, Spent] = field(default_factory=dict)
     stopped: str | None = None
+    curve: tuple[Kept, ...] = ()
 
     @property
     def shipped(self) -> str:
@@ -108,7 +120,6 @@ def optimize(
     settings: Settings = Settings(),
     *,
     observer: Observer = ignore,
-    optimizer: Optimizer | None = None,
     door: Door | None = None,
 ) -> Optimized:
     """Split, search on train and validation users, compare with the untuned program on the rest.
@@ -117,37 +128,64 @@ def optimize(
 
     A program that is not proven to be better than the untuned one is not shipped, and at a cap it
     ends with the best program so far: see `Optimized`. Raises `OptimizationError` where the data
-    leave nothing to split or to score, `UsageError` for a scorer the generator cannot serve,
-    `ModelError` for models that cannot be opened.
+    leave nothing to split or to score, `UsageError` for a scorer the generator cannot serve or an
+    optimizer that is none, `ModelError` for models that cannot be opened.
     """
+    settings = replace(settings, optimizer=make_optimizer(settings.optimizer))
     users = sample(users, settings.max_users, settings.seed)
     split = split_users(users, seed=settings.seed)
     observer(Noted(_described(split)))
     with door if door is not None else settings.door(observer) as door:
-        scoring = _scoring(settings, door, observer)
+        scoring = open_scoring(settings, door, observer)
         origin = _origin(settings, scoring.scorer, users)
-        best: list[Candidate] = []
 
-        def keep(candidate: Candidate) -> None:
-            best.append(candidate)
-            observer(Improved(_program(candidate, door, origin)))
+        def keep(kept: Kept) -> None:
+            observer(Improved(_program(kept.candidate, door, origin)))
 
-        report, stopped = Report((), scoring.scorer.name, scoring.scorer.prefers_label), None
-        try:
-            task = _task(split, scoring, settings, observer, keep)
-            best.append((optimizer or PopiOptimizer()).run(task).candidate)
-            test = sample(split.test, settings.held_out, settings.seed)
-            report = compare(best[-1], test, scoring, observer=observer)
-        except BudgetExceeded as stop:
-            if not best:
-                raise
-            stopped = str(stop)
-        shipped = best[-1] if settings.force or stopped or _proven(report) else UNTUNED_CANDIDATE
+        searched = search(split, scoring, settings, observer, keep)
+        found, stopped = searched.found, searched.stopped
+        report = Report((), scoring.scorer.name, scoring.scorer.prefers_label)
+        if stopped is None:
+            try:
+                test = sample(split.test, settings.held_out, settings.seed)
+                report = compare(found, test, scoring, observer=observer)
+            except BudgetExceeded as stop:
+                stopped = str(stop)
+        shipped = found if settings.force or stopped or _proven(report) else UNTUNED_CANDIDATE
         program = _program(shipped, door, with_scores(origin, report, shipped))
-        return Optimized(program, report, split, best[-1], door.spent(), stopped)
+        spent = door.spent()
+        return Optimized(program, report, split, found, spent, stopped, searched.curve)
 
 
-def _scoring(settings: Settings, door: Door, observer: Observer) -> Scoring:
+def search(
+    split: Split,
+    scoring: Scoring,
+    settings: Settings,
+    observer: Observer = ignore,
+    keep: Callable[[Kept], None] = lambda kept: None,
+) -> Searched:
+    """The search alone: `keep` is told of every candidate that is better than all before.
+
+    Held-out users take no part. Raises `BudgetExceeded` only where nothing was kept before.
+    """
+    curve: list[Kept] = []
+
+    def kept(candidate: Candidate, reward: float | None) -> None:
+        curve.append(Kept(candidate, reward, total(scoring.door.spent().values())))
+        keep(curve[-1])
+
+    try:
+        found = make_optimizer(settings.optimizer).run(
+            _task(split, scoring, settings, observer, kept)
+        )
+        return Searched(found.candidate, tuple(curve))
+    except BudgetExceeded as stop:
+        if not curve:
+            raise
+        return Searched(curve[-1].candidate, tuple(curve), str(stop))
+
+
+def open_scoring(settings: Settings, door: Door, observer: Observer) -> Scoring:
     """Open the models, and choose the scorer."""
     for role in RECORDED:
         door.model(role)
@@ -162,7 +200,7 @@ def _task(
     scoring: Scoring,
     settings: Settings,
     observer: Observer,
-    keep: Callable[[Candidate], None],
+    keep: Callable[[Candidate, float | None], None],
 ) -> Task:
     return Task(
         train=split.train,
@@ -189,6 +227,7 @@ def _program(candidate: Candidate, door: Door, origin: Origin) -> Program:
 
 def _origin(settings: Settings, scorer: Scorer, users: Sequence[User]) -> Origin:
     return Origin(
+        optimizer=make_optimizer(settings.optimizer).name,
         scorer=scorer.name,
         reward=settings.reward.name,
         seed=settings.seed,

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from popi_prompt import workflow
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.cli.main import cli
 from popi_prompt.errors import ContextTooLong, MissingDependency, ModelError, UnknownModel
@@ -21,7 +20,7 @@ from popi_prompt.models import door as door_module
 from popi_prompt.models import local
 from popi_prompt.models.route import Route
 from popi_prompt.models.trace import read_trace
-from popi_prompt.optimizers.optimizer import Found, Task
+from popi_prompt.optimizers import Found, Task, popi
 from popi_prompt.program import Origin, Program, load
 from popi_prompt.prompts import Messages
 from popi_prompt.testing import FakeModel
@@ -392,7 +391,7 @@ def test_a_program_that_is_not_proven_better_is_not_written_unless_forced(
         def run(self, task: Task) -> Found:
             return Found(found, 0.0, 1)
 
-    monkeypatch.setattr(workflow, "PopiOptimizer", Fixed)
+    monkeypatch.setattr(popi, "PopiOptimizer", Fixed)
     output = tmp_path / "out.json"
     options = ["optimize", users, "-o", output, *FAKES, *(["--json"] if as_json else [])]
     shown = succeeded(call(*options)).stdout
@@ -943,6 +942,8 @@ def test_a_bad_file_of_summaries_is_refused_with_its_line(
         (["--scorer", "similarity"], "--embedding-model"),
         (["--reward", "profit"], "--reward"),
         (["--reward", "accuracy", "--beta", "0.1"], "--beta"),
+        (["--optimizer", "bayes"], "known: popi, mipro, gepa, random, or module:Class"),
+        (["--optimizer", "own_search:Nothing"], "needs a method 'run'"),
     ],
 )
 def test_an_option_that_cannot_work_is_a_usage_error(
@@ -962,9 +963,25 @@ def test_too_few_users_are_one_clear_line(models: Models, tmp_path: Path) -> Non
     assert not output.exists()
 
 
-@pytest.mark.parametrize("after", [0, 200])
+@pytest.mark.parametrize("optimizer", ["mipro", "gepa", "random", "own_search:OneTry"])
+def test_another_optimizer_is_a_name_away(
+    models: Models, users: Path, tmp_path: Path, optimizer: str
+) -> None:
+    output = tmp_path / "out.json"
+    options = [*FAKES, "--optimizer", optimizer, "--trials", 2]
+    shown = json.loads(succeeded(call("optimize", users, "-o", output, *options, "--json")).stdout)
+    assert shown["spent"]
+    name = optimizer if ":" not in optimizer else "one try"
+    assert load(output).origin.optimizer == name
+    assert f"optimizer {name}" in succeeded(call("show", output)).stdout
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "after"),
+    [("popi", 0), ("popi", 200), ("mipro", 14), ("gepa", 14), ("random", 14)],
+)
 def test_an_interrupt_keeps_the_best_program_so_far(
-    models: Models, users: Path, tmp_path: Path, after: int
+    models: Models, users: Path, tmp_path: Path, optimizer: str, after: int
 ) -> None:
     left = [after]
 
@@ -976,7 +993,7 @@ def test_an_interrupt_keeps_the_best_program_so_far(
 
     models["fake/g"] = FakeModel(name="fake/g", fails=stop)
     output = tmp_path / "out.json"
-    result = call("optimize", users, "-o", output, *FAKES)
+    result = call("optimize", users, "-o", output, *FAKES, "--optimizer", optimizer)
     assert result.exit_code == 130
     assert "Traceback" not in result.output
     assert "out.partial.json" in result.stderr

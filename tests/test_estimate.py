@@ -96,6 +96,20 @@ def test_it_is_near_what_the_run_uses_and_sends_nothing(
     assert expected.total.calls == sum(each.calls for each in expected.roles.values())
 
 
+@pytest.mark.parametrize("name", ["mipro", "gepa", "random"])
+def test_the_optimizers_of_dspy_are_estimated_too(
+    stub: StubServer, users: tuple[User, ...], name: str
+) -> None:
+    searched = settings(stub, optimizer=name)
+    fast, slow = (estimate(users, searched, speed=Speed(latency=each)) for each in (1, 2))
+    assert stub.log == []
+    assert 1.2 < slow.total.seconds / fast.total.seconds <= 2.1
+    # A second to each call, some side by side.
+    assert fast.total.calls / 64 < fast.total.seconds < fast.total.calls
+    used = sum(each.calls for each in optimize(users, searched).spent.values())
+    assert used / 2 < fast.total.calls < 2 * used
+
+
 def test_it_is_the_same_every_time(stub: StubServer, users: tuple[User, ...]) -> None:
     """But for the time: which of two workers asks first is up to the threads."""
     one, two = (estimate(users, settings(stub)).roles for _ in range(2))

@@ -309,6 +309,14 @@ def test_a_signal_that_is_too_long_names_the_user(opened: dict[str, FakeModel]) 
         program.infer_user(User("u9", (Persona("word " * 10_000),)))
 
 
+def test_the_optimizer_is_recorded_and_the_usual_one_goes_without_saying(tmp_path: Path) -> None:
+    assert "optimizer" not in PROGRAM.as_record()["origin"]
+    assert program_from_record(PROGRAM.as_record()).origin.optimizer == "popi"
+    other = replace(PROGRAM, origin=replace(ORIGIN, optimizer="mipro"))
+    other.save(tmp_path / "p.json")
+    assert load(tmp_path / "p.json").origin.optimizer == "mipro"
+
+
 def test_the_reward_is_recorded_and_the_usual_one_goes_without_saying(tmp_path: Path) -> None:
     assert "reward" not in PROGRAM.as_record()["origin"]
     assert program_from_record(PROGRAM.as_record()).origin.reward == "popi"

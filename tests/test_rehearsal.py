@@ -64,7 +64,7 @@ def rehearsal(*, weighs: bool) -> Rehearsal:
     parrot = Parrot() if weighs else FakeChatModel(FakeModel(reply))
     door = fake_door({"inference": parrot, "generator": FakeModel()})
     scorer = LikelihoodScorer()
-    task = Task((), (), door, scorer, PopiReward(), 1, 0, ignore, lambda candidate: None)
+    task = Task((), (), door, scorer, PopiReward(), 1, 0, ignore, lambda *kept: None)
     table = RewardTable(task, UNTUNED_CONDITIONING)
     table.fill(USERS, TEXTS, "rewards")
     return Rehearsal(task, table, TEXTS)
@@ -176,7 +176,7 @@ class Leaning(FakeModel):
 def test_variations_take_the_lean_out_of_a_set(seed: int) -> None:
     door = fake_door({"inference": Leaning(), "generator": FakeModel()})
     scorer = LikelihoodScorer()
-    task = Task((), (), door, scorer, PopiReward(), 1, 0, ignore, lambda candidate: None)
+    task = Task((), (), door, scorer, PopiReward(), 1, 0, ignore, lambda *kept: None)
     table = RewardTable(task, UNTUNED_CONDITIONING)
     table.fill(USERS, TEXTS, "rewards")
     leaning = DemonstrationSet(((USERS[0], PLAIN), (USERS[1], EXPERT), (USERS[3], EXPERT)))

@@ -20,8 +20,8 @@ from popi_prompt.models.door import Door
 from popi_prompt.models.meter import Caps
 from popi_prompt.models.model import Sampling
 from popi_prompt.models.route import Route
-from popi_prompt.optimizers import PopiOptimizer, Task
-from popi_prompt.optimizers.optimizer import Found
+from popi_prompt.optimizers import Found, Task
+from popi_prompt.optimizers.popi import PopiOptimizer
 from popi_prompt.program import Program, load
 from popi_prompt.prompts import Conditioning, Messages
 from popi_prompt.rows import COMPILED, GOLD, MARGIN, NO_CONTEXT, UNTUNED
@@ -325,7 +325,7 @@ def test_another_optimizer_can_be_used(use: Callable[[Door], None]) -> None:
             given.append(task)
             return Found(candidate, 0.0, 1)
 
-    done = optimize(people(), replace(SETTINGS, force=True), optimizer=Fixed())
+    done = optimize(people(), replace(SETTINGS, force=True, optimizer=Fixed()))
     assert done.program.candidate == candidate
     task = given[0]
     test_users = {user.user_id for user in done.split.test}
@@ -348,7 +348,7 @@ class Fixed:
 def test_a_program_that_is_not_proven_better_is_not_shipped(use: Callable[[Door], None]) -> None:
     candidate = Candidate("Look closely.")
     use(fakes())
-    done = optimize(people(), SETTINGS, optimizer=Fixed(candidate))
+    done = optimize(people(), replace(SETTINGS, optimizer=Fixed(candidate)))
     gain = done.report.gain()
     assert gain is not None
     assert not gain.above_zero
@@ -366,7 +366,7 @@ def test_a_program_that_is_not_proven_better_is_not_shipped(use: Callable[[Door]
 def test_by_force_it_is_shipped_with_its_own_scores(use: Callable[[Door], None]) -> None:
     spoken = Candidate("Look closely.", conditioning=Conditioning("system", f"{PLAIN} {{summary}}"))
     use(fakes())
-    done = optimize(people(), replace(SETTINGS, force=True), optimizer=Fixed(spoken))
+    done = optimize(people(), replace(SETTINGS, force=True, optimizer=Fixed(spoken)))
     gain = done.report.gain()
     assert gain is not None
     assert not gain.above_zero

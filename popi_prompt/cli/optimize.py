@@ -46,6 +46,7 @@ def command(
     Examples:
       popi-prompt optimize datasets/tastes.jsonl -o tastes.json
       popi-prompt optimize users.jsonl -o p.json --generator openai/gpt-4o-mini --dry-run
+      popi-prompt optimize users.jsonl -o p.json --optimizer mipro --max-calls 2000
     """
     from popi_prompt.dataset import load_users
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from rich.console import Console
@@ -34,7 +35,8 @@ class Display:
 
     def __init__(self) -> None:
         self.best: Program | None = None
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        # This stream, even while a search of DSPy's is kept from printing to stderr.
+        self._console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

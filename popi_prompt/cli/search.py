@@ -33,6 +33,12 @@ _OPTIONS = (
         type=click.Choice(["popi", "accuracy", "margin"]),
     ),
     click.option(
+        "--optimizer",
+        default="popi",
+        show_default=True,
+        help="Or mipro, gepa, random, module:Class.",
+    ),
+    click.option(
         "--trials", default=8, show_default=True, type=click.IntRange(1), help="Searched."
     ),
     click.option("--max-users", type=click.IntRange(3), help="Use at most this many users."),
@@ -60,6 +66,7 @@ class SearchOptions:
     embedding_model: str | None
     scorer: str | None
     reward: str
+    optimizer: str
     trials: int
     max_users: int | None
     held_out: int | None
@@ -100,6 +107,7 @@ class SearchOptions:
             embedding_model=self.embedding_model,
             scorer=self.scorer,
             reward=self.maximised(),
+            optimizer=self.optimizer,
             trials=self.trials,
             max_users=self.max_users,
             held_out=self.held_out,

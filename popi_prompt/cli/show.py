@@ -33,7 +33,8 @@ def command(program: Path, as_json: bool) -> None:
         f"conditioning   {candidate.conditioning.place}: {candidate.conditioning.wording}",
         *(f"{role:<14} {name}" for role, name in loaded.models.items()),
         f"made from      {origin.users} users, {origin.dataset[:19]}..., seed {origin.seed}, "
-        f"{origin.trials} trials, scorer {origin.scorer}, reward {origin.reward}",
+        f"{origin.trials} trials, scorer {origin.scorer}, reward {origin.reward}, "
+        f"optimizer {origin.optimizer}",
         f"holds          {loaded.holds}",
     ]
     for name, scores in (("before", before), ("after", after)):

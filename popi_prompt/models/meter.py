@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -100,7 +100,7 @@ class Meter:
             while self._bounded:
                 used = self._total.plus(self._held)
                 self._check(role, used.plus(worst), used)
-                if not any(self._over(_sum([used, *self._reserved, worst]))):
+                if not any(self._over(total([used, *self._reserved, worst]))):
                     self._reserved.append(worst)
                     return
                 self._changed.wait()
@@ -207,8 +207,9 @@ def unknown_price(role: str, model: str | None = None) -> str:
     )
 
 
-def _sum(amounts: list[Spent]) -> Spent:
-    total = Spent()
+def total(amounts: Iterable[Spent]) -> Spent:
+    """All together."""
+    together = Spent()
     for each in amounts:
-        total = total.plus(each)
-    return total
+        together = together.plus(each)
+    return together

@@ -6,23 +6,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from popi_prompt.candidate import Candidate
 from popi_prompt.evaluation import Metric
 from popi_prompt.events import Observer
 from popi_prompt.generator import Generator
 from popi_prompt.models.door import Door
+from popi_prompt.models.meter import Spent
 from popi_prompt.prompts import Conditioning
 from popi_prompt.rewards import Reward
 from popi_prompt.schema import User
 from popi_prompt.scorers.scorer import Scorer
+
+_VALIDATION_USERS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """What an optimizer works with. Everything it decides is a function of these and of scores.
 
-    `keep(candidate)` is called for every candidate that is better than all before, the untuned one
-    first: what an interrupted run falls back to.
+    `keep(candidate, reward)` is called for every candidate that is better than all before, the
+    untuned one first: what an interrupted run falls back to. `reward` is the mean over
+    `validation()`, None for a candidate that is not scored yet. `trials` is about how many
+    candidates are scored on all of them.
     """
 
     train: tuple[User, ...]
@@ -33,11 +40,16 @@ class Task:
     trials: int
     seed: int
     observer: Observer
-    keep: Callable[[Candidate], None]
+    keep: Callable[[Candidate, float | None], None]
 
     def metric(self, conditioning: Conditioning) -> Metric:
         """How candidates with this conditioning are measured."""
         return Metric(Generator(self.door, conditioning), self.scorer, self.reward)
+
+    def validation(self) -> tuple[User, ...]:
+        """The users of `val`, at most 32 drawn by the seed, that every optimizer chooses by."""
+        order = np.random.default_rng(self.seed).permutation(len(self.val))
+        return tuple(self.val[i] for i in order[:_VALIDATION_USERS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +61,30 @@ class Found:
     trials: int
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A candidate as it was kept, and what had been spent until then, all roles together.
+
+    All that a run kept, in order, is its curve: reward against what it cost.
+    """
+
+    candidate: Candidate
+    reward: float | None
+    spent: Spent
+
+
 class Optimizer(Protocol):
-    """Maximises the mean reward over validation users. The untuned candidate takes part."""
+    """Maximises the mean reward over validation users. The untuned candidate takes part.
+
+    Models are reached through the task's door alone, and nothing is printed.
+    """
 
     name: str
 
     def run(self, task: Task) -> Found:
-        """Search. Raises `OptimizationError` if not even the untuned candidate can be scored."""
+        """Search.
+
+        Raises `OptimizationError` if not even the untuned candidate can be scored, and lets the
+        door's `BudgetExceeded` through: the run ends with what it kept.
+        """
         ...

@@ -25,7 +25,6 @@ from popi_prompt.optimizers.optimizer import Found, Task
 from popi_prompt.optimizers.space import Space, build_space
 from popi_prompt.prompts import VIEWS
 
-_VALIDATION_USERS = 32
 _BLOCK = 4
 _HOPELESS = 1.0  # standard errors below the best on the same users
 
@@ -37,7 +36,7 @@ class PopiOptimizer:
 
     def run(self, task: Task) -> Found:
         """See the module's docstring for the steps."""
-        task.keep(UNTUNED_CANDIDATE)
+        task.keep(UNTUNED_CANDIDATE, None)
         space = build_space(task)
         return _Search(task, space).run()
 
@@ -46,8 +45,7 @@ class _Search:
     def __init__(self, task: Task, space: Space):
         self._task = task
         self._space = space
-        order = np.random.default_rng(task.seed).permutation(len(task.val))
-        self._users = [task.val[i] for i in order[:_VALIDATION_USERS]]
+        self._users = task.validation()
         self._best: Found | None = None
         self._results: list[Result] = []  # the best one's
         self._rewards: dict[Candidate, float] = {}
@@ -123,7 +121,7 @@ class _Search:
         if self._wins(candidate, reward, results):
             self._best = Found(candidate, reward, self._task.trials)
             self._results = results
-            self._task.keep(candidate)
+            self._task.keep(candidate, reward)
         return reward
 
     def _wins(self, candidate: Candidate, reward: float, results: Sequence[Result]) -> bool:

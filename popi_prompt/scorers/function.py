@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from popi_prompt.errors import CallError, ScorerError, UsageError
+from popi_prompt.errors import CallError, ScorerError
 from popi_prompt.generator import Generator
+from popi_prompt.named import load_named
 from popi_prompt.schema import Pair, User
 from popi_prompt.scorers.scorer import PairScore, log_odds
 
@@ -62,32 +60,9 @@ class FunctionScorer:
 
 
 def load_function(path: str) -> FunctionScorer:
-    """The scorer at `module:function`; the working directory is searched after what is installed.
+    """The scorer at `module:function`; see `load_named` for where it is looked for.
 
     Raises `UsageError` for a module that cannot be imported, a name it has not, or no function.
     """
-    module_name, _, attribute = path.partition(":")
-    if not all(map(str.isidentifier, (*module_name.split("."), *attribute.split(".")))):
-        raise UsageError(f"scorer {path!r} is not module:function, such as myscorer:score")
-    folder = os.getcwd()
-    if folder not in sys.path:
-        sys.path.append(folder)
-    importlib.invalidate_caches()
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UsageError(
-            f"scorer {path!r}: module {module_name!r} cannot be imported ({reason:.200}); it is "
-            f"looked for among installed packages and in {folder!r}"
-        ) from error
-    function: object = module
-    for name in attribute.split("."):
-        function = getattr(function, name, None)
-    if not callable(function):
-        where = getattr(module, "__file__", None) or "built in"
-        problem = f"has no {attribute!r}"
-        if function is not None:
-            problem = f"has a {attribute!r}, which is no function"
-        raise UsageError(f"scorer {path!r}: module {module_name!r} ({where}) {problem}")
-    return FunctionScorer(path, function)
+    found = load_named(path, f"scorer {path!r}", "function", "myscorer:score")
+    return FunctionScorer(path, found)

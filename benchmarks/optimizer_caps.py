@@ -1,0 +1,90 @@
+"""Many searches with a random cap each: does the server ever see more than the cap?
+
+    python benchmarks/optimizer_caps.py --runs 50
+
+Every optimizer searches on `datasets/tastes.jsonl` against a stub that sometimes refuses, from
+eight threads, until its cap is reached. Half of the runs cap calls, the others tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from popi_prompt.candidate import UNTUNED_CANDIDATE
+from popi_prompt.comparison import Scoring
+from popi_prompt.dataset import load_users
+from popi_prompt.models.access import Access
+from popi_prompt.models.config import RoleConfig
+from popi_prompt.models.meter import Caps
+from popi_prompt.models.roles import ROLES
+from popi_prompt.optimizers import OPTIMIZERS
+from popi_prompt.rewards import PopiReward
+from popi_prompt.scorers import ChoiceScorer
+from popi_prompt.split import split_users
+from popi_prompt.stub_server import Faults, StubServer
+from popi_prompt.workflow import Settings, search
+
+DATA = Path(__file__).parent.parent / "datasets" / "tastes.jsonl"
+MODEL = "openai/stub"
+THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: its cap, what the stub saw of it, and whether the best so far was kept."""
+
+    cap: float
+    seen: float
+    ended: bool
+    kept: bool
+
+
+def run(optimizer: str, number: int) -> Run:
+    draw = random.Random(f"{optimizer} {number}")
+    calls = draw.randint(1, 400) if number % 2 else None
+    tokens = None if calls is not None else draw.randint(1_000, 80_000)
+    faults = Faults(rate_limited=0.05, empty=0.05, retry_after=0.01, seed=number)
+    split = split_users(load_users(DATA, need_pairs=True), seed=number)
+    with StubServer(latency=0.002, faults=faults) as stub:
+        role = RoleConfig(settings={"api_base": stub.api_base, "concurrency": THREADS})
+        access = Access({str(each): role for each in ROLES}, caps=Caps(calls=calls, tokens=tokens))
+        settings = Settings(MODEL, MODEL, optimizer=optimizer, seed=number, access=access)
+        with settings.door() as door:
+            scoring = Scoring(door, ChoiceScorer(), PopiReward())
+            found = search(split, scoring, settings)
+        seen = len(stub.log) if calls else sum(e.tokens_in + e.tokens_out for e in stub.log)
+    kept = found.curve[0].candidate == UNTUNED_CANDIDATE
+    kept = kept and found.curve[-1].candidate == found.found
+    return Run(calls or tokens or 0, seen, found.stopped is not None, kept)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--runs", type=int, default=50, help="for every optimizer")
+    arguments = parser.parse_args()
+    os.environ["OPENAI_API_KEY"] = "none"
+    wrong = 0
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_CACHE_HOME"] = folder
+        for optimizer in OPTIMIZERS:
+            runs = [run(optimizer, number) for number in range(arguments.runs)]
+            over = sum(each.seen > each.cap for each in runs)
+            lost = sum(not each.kept for each in runs)
+            ended = sum(each.ended for each in runs)
+            print(
+                f"{optimizer}: {ended} of {len(runs)} runs ended at their cap, {over} exceeded it, "
+                f"{lost} lost what they had found",
+                flush=True,
+            )
+            wrong += over + lost
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

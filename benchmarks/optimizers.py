@@ -1,0 +1,325 @@
+"""Optimizers side by side: what they find for the same calls, on users that none of them saw.
+
+    python benchmarks/optimizers.py student_phd.jsonl --max-calls 1500 --seeds 0 1 2
+
+Every optimizer searches on the same split and validation users, under the same cap, and without a
+cache, so that it pays for all it asks. What it kept on the way is measured on held-out users
+afterwards, outside the cap. A run is written to benchmarks/results/optimizers.json once it is
+measured, and the same command goes on after the last one. The file holds figures by a user's place
+in the data, no ids and no texts. Curves go to a PNG beside it (`pip install "popi-prompt[bench]"`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from popi_prompt.candidate import Candidate
+from popi_prompt.cli.progress import Display
+from popi_prompt.cli.render import stdout
+from popi_prompt.comparison import Scoring
+from popi_prompt.dataset import fingerprint, load_users
+from popi_prompt.errors import DataError, PopiError, UsageError
+from popi_prompt.evaluation import Metric, Outcome, evaluate
+from popi_prompt.events import PhaseStarted
+from popi_prompt.files import check_writable, parse_json, read_bytes, write_text
+from popi_prompt.generator import Generator
+from popi_prompt.inference import summarizer
+from popi_prompt.intervals import Interval, bootstrap
+from popi_prompt.models.access import Access
+from popi_prompt.models.meter import Caps, total
+from popi_prompt.optimizers import OPTIMIZERS
+from popi_prompt.schema import User
+from popi_prompt.split import split_users
+from popi_prompt.workflow import DEFAULT_MODEL, Searched, Settings, open_scoring, sample, search
+
+mpl.use("Agg")
+
+OUTPUT = Path(__file__).parent / "results" / "optimizers.json"
+FIGURES = {"margin": (-inf, inf), "reward_accuracy": (0.0, 1.0), "tokens": (0.0, inf)}
+
+Record = dict[str, Any]
+
+
+def main() -> None:
+    options = _options()
+    try:
+        users = sample(load_users(options.data, need_pairs=True), options.max_users, 0)
+        recorded = ("generator", "inference_model", "proposer", "scorer", "trials")
+        settings = {name: getattr(options, name) for name in recorded}
+        settings |= {"max_calls": options.max_calls, "max_tokens": options.max_tokens}
+        settings |= {"held_out": options.held_out, "dataset": fingerprint(users)}
+        record = _started(options.output, settings)
+        for seed in options.seeds:
+            for name in options.optimizers:
+                _run(users, options, record, (name, seed))
+    except PopiError as error:
+        sys.exit(f"Error: {error}")
+    _print(record, options.seeds, options.optimizers)
+    _plot(record, options.seeds, options.optimizers, options.output.with_suffix(".png"))
+
+
+def _run(
+    users: Sequence[User], options: argparse.Namespace, record: Record, which: tuple[str, int]
+) -> None:
+    """Search and measure, unless that was done before, and write what came of it."""
+    name, seed = which
+    if f"{name} {seed}" in record["runs"]:
+        return
+    split = split_users(users, seed=seed)
+    settings = _settings(options, name, seed)
+    started = time.monotonic()
+    with Display() as display:
+        with settings.door(display) as door:
+            found = search(split, open_scoring(settings, door, display), settings, display)
+            spent = total(door.spent().values())
+        seconds = time.monotonic() - started
+        places = {user.user_id: i for i, user in enumerate(users)}
+        held_out = split.test[: options.held_out]
+        measured = _measured(found, held_out, options, display)
+    record["runs"][f"{name} {seed}"] = {
+        "seconds": round(seconds),
+        "stopped": found.stopped is not None,
+        "calls": spent.calls,
+        "tokens": spent.tokens,
+        "curve": [
+            {
+                "calls": kept.spent.calls,
+                "tokens": kept.spent.tokens,
+                "validation_reward": kept.reward,
+                "demonstrations": len(kept.candidate.demonstrations),
+                "held_out": _by_place(measured[kept.candidate], places),
+            }
+            for kept in found.curve
+        ],
+    }
+    write_text(options.output, json.dumps(record, indent=1) + "\n")
+
+
+def _settings(options: argparse.Namespace, optimizer: str, seed: int) -> Settings:
+    return Settings(
+        generator=options.generator,
+        inference_model=options.inference_model,
+        proposer=options.proposer,
+        scorer=options.scorer,
+        optimizer=optimizer,
+        trials=options.trials,
+        seed=seed,
+        access=Access(caps=Caps(calls=options.max_calls, tokens=options.max_tokens)),
+    )
+
+
+def _measured(
+    found: Searched, users: Sequence[User], options: argparse.Namespace, display: Display
+) -> dict[Candidate, list[tuple[str, Record | None]]]:
+    """Every candidate that was kept on users that took no part; None for who cannot be scored."""
+    settings = Settings(
+        generator=options.generator,
+        inference_model=options.inference_model,
+        scorer=options.scorer,
+        access=Access(cache=True),
+    )
+    measured = {}
+    with settings.door(display) as door:
+        scoring: Scoring = open_scoring(settings, door, display)
+        for candidate in dict.fromkeys(kept.candidate for kept in found.curve):
+            display(PhaseStarted("held-out users", len(users)))
+            generator = Generator(door, candidate.conditioning)
+            metric = Metric(generator, scoring.scorer, scoring.reward)
+            results = evaluate(users, summarizer(candidate, door), metric, display)
+            measured[candidate] = [
+                (each.user_id, _figures(each) if isinstance(each, Outcome) else None)
+                for each in results
+            ]
+    return measured
+
+
+def _figures(outcome: Outcome) -> Record:
+    return {
+        "margin": round(outcome.margin, 4),
+        "reward_accuracy": outcome.improved,
+        "tokens": outcome.tokens,
+    }
+
+
+def _by_place(
+    measured: Sequence[tuple[str, Record | None]], places: Mapping[str, int]
+) -> dict[str, Record | None]:
+    return {str(places[user_id]): figures for user_id, figures in measured}
+
+
+def _started(output: Path, settings: Record) -> Record:
+    """What an earlier run with the same settings left. Raises `UsageError` for another one's."""
+    check_writable(output)
+    if not output.exists():
+        return {"settings": settings, "runs": {}}
+    record = parse_json(read_bytes(output).decode("utf-8", "replace"), output)
+    if not isinstance(record, dict) or not {"settings", "runs"} <= set(record):
+        raise DataError("holds no such benchmark; name another file with --output", path=output)
+    for key, value in settings.items():
+        before = record["settings"].get(key)
+        if before != value:
+            raise UsageError(
+                f"{str(output)!r} was measured with {key} {before!r}, this run has {value!r}; "
+                "name another file with --output"
+            )
+    return dict(record)
+
+
+def figure(
+    record: Record, seeds: Sequence[int], figure: str, name: str, minus: str | None = None
+) -> Interval:
+    """Mean over users of what was found last, or of its paired difference from another's.
+
+    A user who is held out under several seeds counts once, with the mean.
+    """
+    by_user: dict[str, list[float]] = {}
+    for seed in seeds:
+        mine = _last(record, name, seed)
+        other = _last(record, minus, seed) if minus is not None else mine
+        for place, values in mine.items():
+            theirs = other.get(place)
+            if values is None or theirs is None:
+                continue
+            base = theirs[figure] if minus is not None else 0.0
+            by_user.setdefault(place, []).append(values[figure] - base)
+    means = [float(np.mean(by_user[place])) for place in sorted(by_user, key=int)]
+    return bootstrap(means) if minus is not None else bootstrap(means, *FIGURES[figure])
+
+
+def _last(record: Record, name: str, seed: int) -> dict[str, Record | None]:
+    found: dict[str, Record | None] = record["runs"][f"{name} {seed}"]["curve"][-1]["held_out"]
+    return found
+
+
+def calls_to_reach(record: Record, name: str, other: str, seed: int) -> tuple[int | None, int]:
+    """Calls of `name` until its validation reward is the last one of `other`, and those of it.
+
+    None where it never got there.
+    """
+    theirs = [each for each in _curve(record, other, seed) if each["validation_reward"] is not None]
+    if not theirs:
+        return None, record["runs"][f"{other} {seed}"]["calls"]
+    target = theirs[-1]
+    reached = [
+        each["calls"]
+        for each in _curve(record, name, seed)
+        if each["validation_reward"] is not None
+        and each["validation_reward"] >= target["validation_reward"]
+    ]
+    return (reached[0] if reached else None), target["calls"]
+
+
+def _curve(record: Record, name: str, seed: int) -> list[Record]:
+    found: list[Record] = record["runs"][f"{name} {seed}"]["curve"]
+    return found
+
+
+def _print(record: Record, seeds: Sequence[int], names: Sequence[str]) -> None:
+    settings, users = record["settings"], len(_last(record, names[0], seeds[0]))
+    cap = f"{settings['max_calls']:,} calls" if settings["max_calls"] else "no cap in calls"
+    title = f"{users} held-out users a seed, {len(seeds)} seeds, {cap}"
+    found = _table(title, "optimizer", "calls used", "failed")
+    for name in names:
+        runs = [record["runs"][f"{name} {seed}"] for seed in seeds]
+        calls = ", ".join(f"{run['calls']:,}" for run in runs)
+        failed = sum(each is None for seed in seeds for each in _last(record, name, seed).values())
+        found.add_row(name, *_cells(record, seeds, name), calls, str(failed))
+    gaps = _table(f"{names[0]} minus", "optimizer", f"calls {names[0]} needs for its reward")
+    for other in names[1:]:
+        reached = (calls_to_reach(record, names[0], other, seed) for seed in seeds)
+        shown = ", ".join(
+            f"{'never' if mine is None else mine} of {all_}" for mine, all_ in reached
+        )
+        gaps.add_row(other, *_cells(record, seeds, names[0], other), shown)
+    console = stdout()
+    console.print(found)
+    if len(names) > 1:
+        console.print(gaps)
+
+
+def _table(title: str, first: str, *more: str) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first)
+    for column in ("D", "moved to chosen", "tokens inserted", *more):
+        table.add_column(column, justify="right")
+    return table
+
+
+def _cells(
+    record: Record, seeds: Sequence[int], name: str, minus: str | None = None
+) -> Iterator[str]:
+    """Means with their intervals, for a row of a table."""
+    sign = "" if minus is None else "+"
+    formats: dict[str, Callable[[float], str]] = {
+        "margin": lambda value: f"{value:+.2f}",
+        "reward_accuracy": lambda value: f"{value:{sign}.1%}",
+        "tokens": lambda value: f"{value:{sign}.1f}",
+    }
+    for each, shown in formats.items():
+        found = figure(record, seeds, each, name, minus)
+        yield f"{shown(found.mean)} \\[{shown(found.low)}, {shown(found.high)}]"
+
+
+def _plot(record: Record, seeds: Sequence[int], names: Sequence[str], path: Path) -> None:
+    """Held-out means against calls: a thin line a seed, a thick one for their mean."""
+    from matplotlib import pyplot
+
+    panels = {"margin": "mean D on held-out users, nats", "reward_accuracy": "reward accuracy"}
+    drawn, axes = pyplot.subplots(1, len(panels), figsize=(11, 4.2), layout="constrained")
+    most = max(record["runs"][f"{name} {seed}"]["calls"] for name in names for seed in seeds)
+    grid = np.arange(most + 1)
+    for axis, (each, label) in zip(axes, panels.items(), strict=True):
+        for i, name in enumerate(names):
+            lines = [_line(_curve(record, name, seed), each, grid) for seed in seeds]
+            for line in lines:
+                axis.plot(grid, line, color=f"C{i}", linewidth=0.6, alpha=0.5)
+            axis.plot(grid, np.mean(lines, axis=0), color=f"C{i}", linewidth=2, label=name)
+        axis.set_xlabel("calls spent on the search")
+        axis.set_ylabel(label)
+    axes[0].legend()
+    drawn.savefig(path, dpi=120)
+    pyplot.close(drawn)
+
+
+def _line(curve: Sequence[Record], each: str, grid: Any) -> Any:
+    """The held-out mean of what was kept last, after so many calls."""
+    means = [
+        np.mean([values[each] for values in kept["held_out"].values() if values is not None])
+        for kept in curve
+    ]
+    starts = [kept["calls"] for kept in curve]
+    return np.array(means)[np.searchsorted(starts, grid, side="right") - 1]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--generator", default=DEFAULT_MODEL)
+    parser.add_argument("--inference-model", default=DEFAULT_MODEL)
+    parser.add_argument("--proposer", help="default: the inference model")
+    parser.add_argument("--scorer", help="likelihood, choice, ...; default: by route")
+    parser.add_argument("--optimizers", nargs="+", default=list(OPTIMIZERS), help="own one first")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--max-calls", type=int, help="of each search")
+    parser.add_argument("--max-tokens", type=int, help="of each search")
+    parser.add_argument("--trials", type=int, default=40, help="of each search, if the cap allows")
+    parser.add_argument("--max-users", type=int)
+    parser.add_argument("--held-out", type=int, help="measure at most this many users")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
