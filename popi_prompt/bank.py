@@ -1,12 +1,21 @@
-"""Preference statements, written for this project: dimension x pole.
+"""Preference statements and people to go with them, written for this project: dimension x pole.
 
-They are candidates for summaries in demonstrations, where a small model could not write good ones
-by itself. Nothing is assumed about whom they fit: the reward decides.
+Statements are candidates for summaries in demonstrations, where a small model could not write good
+ones by itself. People are what demonstrations can show in place of users. Nothing is assumed about
+whom a statement fits: the reward decides.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from popi_prompt.schema import Edit, Pair, Persona, Preference, Signal, User
+
+_TOPICS = 4  # of each person: three for signals, one for a pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +80,37 @@ STATEMENTS = (
         ("literal", "Use plain, literal language without metaphors."),
     ),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Invented(User):
+    """Nobody: signals, and perhaps pairs, that were made up. `group` is the pole."""
+
+
+def bank_people() -> dict[str, dict[str, tuple[Invented, ...]]]:
+    """People with opposite tastes about the same topics: dimension, pole, two people each."""
+    text = files("popi_prompt").joinpath("bank_signals.json").read_text(encoding="utf-8")
+    return {
+        dimension: {
+            pole: _people(pole, next(other for other in found["personas"] if other != pole), found)
+            for pole in found["personas"]
+        }
+        for dimension, found in json.loads(text).items()
+    }
+
+
+def _people(pole: str, other: str, found: Mapping[str, Any]) -> tuple[Invented, ...]:
+    topics: Sequence[Mapping[str, str]] = found["topics"]
+    people = []
+    for start in range(0, len(topics), _TOPICS):
+        *shown, last = topics[start : start + _TOPICS]
+        signals: list[Signal] = [
+            Preference(topic["prompt"], topic[pole], topic[other]) for topic in shown
+        ]
+        if start > 0:
+            signals[1] = Edit(shown[1][other], shown[1][pole])
+            signals.append(Persona(found["personas"][pole]))
+        pair = Pair(last["prompt"], last[pole], last[other])
+        name = f"bank-{pole}-{start // _TOPICS + 1}"
+        people.append(Invented(name, tuple(signals), (pair,), group=pole))
+    return tuple(people)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -89,13 +90,17 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One person. `gold` is a true description of the taste, where a data set knows it."""
+    """One person. `gold` is a true description of the taste, where a data set knows it.
+
+    `public` says that the text may be read by anybody, as that of a published data set.
+    """
 
     user_id: str
     signals: tuple[Signal, ...]
     pairs: tuple[Pair, ...] = ()
     gold: str | None = None
     group: str | None = None
+    public: bool = False
 
 
 def prompts_in_signals(user: User) -> tuple[str, ...]:
@@ -107,3 +112,25 @@ def prompts_in_signals(user: User) -> tuple[str, ...]:
         elif isinstance(signal, Dialogue):
             found.extend(turn.content for turn in signal.messages if turn.role == "user")
     return tuple(found)
+
+
+def texts_in_signals(user: User) -> Iterator[str]:
+    """Every text of a user's signals, whoever wrote it."""
+    for signal in user.signals:
+        match signal:
+            case Persona(text=text) | Rating(item=text):
+                yield text
+            case Interaction(prompt=prompt, response=response):
+                yield from (prompt, response)
+            case Preference(prompt=prompt, chosen=chosen, rejected=rejected):
+                yield from (prompt, chosen, rejected)
+            case Edit(draft=draft, edited=edited):
+                yield from (draft, edited)
+            case Dialogue(messages=messages):
+                yield from (turn.content for turn in messages)
+
+
+def texts_in_pairs(user: User) -> Iterator[str]:
+    """Every text of a user's pairs."""
+    for pair in user.pairs:
+        yield from (pair.prompt, pair.chosen, pair.rejected)

@@ -8,13 +8,14 @@ from operator import attrgetter
 
 import numpy as np
 
-from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
+from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate, Demos
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.dataset import fingerprint
 from popi_prompt.errors import BudgetExceeded, CallError
 from popi_prompt.evaluation import Failure, in_parallel
 from popi_prompt.events import Advanced, Improved, Noted, Observer, PhaseStarted, ignore
 from popi_prompt.generator import Generator
+from popi_prompt.guard import Guard, demos_of, make_guard
 from popi_prompt.inference import summarizer
 from popi_prompt.models.access import Access
 from popi_prompt.models.door import Door
@@ -22,7 +23,7 @@ from popi_prompt.models.meter import Spent
 from popi_prompt.models.roles import RECORDED
 from popi_prompt.optimizers import Optimizer, PopiOptimizer, Task
 from popi_prompt.program import Origin, Program
-from popi_prompt.provenance import versions, with_scores
+from popi_prompt.provenance import versions, with_demos, with_scores
 from popi_prompt.report import Report
 from popi_prompt.rewards import PopiReward, Reward
 from popi_prompt.rows import COMPILED, UNTUNED
@@ -40,7 +41,9 @@ class Settings:
 
     None means: for `proposer` the inference model, for `judge` the generator, for
     `embedding_model` the generator if it is an embedded one, for `scorer` the best one the
-    generator allows, for `max_users` everyone, for `held_out` the whole test part in the report.
+    generator allows, for `max_users` everyone, for `held_out` the whole test part in the report,
+    for `demos` "real" where all users are marked public, else "synthetic". "real" writes signals
+    of training users into the program, word for word; "synthetic" writes invented ones only.
     `scorer` is a name, a "module:function" or a `Scorer`. `force` ships a program that is not
     proven to be better than the untuned one. `access` says how models are reached, what the run
     may cost and what it keeps.
@@ -58,6 +61,7 @@ class Settings:
     held_out: int | None = None
     seed: int = 0
     force: bool = False
+    demos: Demos | None = None
     access: Access = field(default_factory=Access)
 
     def names(self) -> dict[str, str]:
@@ -120,24 +124,28 @@ def optimize(
     A program that is not proven to be better than the untuned one is not shipped, and at a cap it
     ends with the best program so far: see `Optimized`. Raises `OptimizationError` where the data
     leave nothing to split or to score, `UsageError` for a scorer the generator cannot serve,
-    `ModelError` for models that cannot be opened.
+    `ModelError` for models that cannot be opened, `PrivacyError` where a program without text of
+    users is not to be had.
     """
+    everyone = users
     users = sample(users, settings.max_users, settings.seed)
     split = split_users(users, seed=settings.seed)
+    guard = make_guard(settings.demos, everyone, split)
     observer(Noted(_described(split)))
     with door if door is not None else settings.door(observer) as door:
         scoring = _scoring(settings, door, observer)
-        origin = _origin(settings, scoring.scorer, users)
+        origin = with_demos(_origin(settings, scoring.scorer, users), guard)
         best: list[Candidate] = []
 
         def keep(candidate: Candidate) -> None:
-            best.append(candidate)
-            observer(Improved(_program(candidate, door, origin)))
+            best.append(guard.screened(candidate))
+            guard.prove(best[-1])
+            observer(Improved(_program(best[-1], door, origin)))
 
         report, stopped = Report((), scoring.scorer.name, scoring.scorer.prefers_label), None
         try:
-            task = _task(split, scoring, settings, observer, keep)
-            best.append((optimizer or PopiOptimizer()).run(task).candidate)
+            task = _task(split, scoring, settings, observer, keep, guard)
+            best.append(guard.screened((optimizer or PopiOptimizer()).run(task).candidate))
             test = split.test[: settings.held_out]
             report = compare(best[-1], test, scoring, observer=observer)
         except BudgetExceeded as stop:
@@ -145,6 +153,7 @@ def optimize(
                 raise
             stopped = str(stop)
         shipped = best[-1] if settings.force or stopped or _proven(report) else UNTUNED_CANDIDATE
+        guard.prove(shipped)
         program = _program(shipped, door, with_scores(origin, report, shipped))
         return Optimized(program, report, split, best[-1], door.spent(), stopped)
 
@@ -165,6 +174,7 @@ def _task(
     settings: Settings,
     observer: Observer,
     keep: Callable[[Candidate], None],
+    guard: Guard,
 ) -> Task:
     return Task(
         train=split.train,
@@ -176,6 +186,7 @@ def _task(
         seed=settings.seed,
         observer=observer,
         keep=keep,
+        guard=guard,
     )
 
 
@@ -199,6 +210,14 @@ def _origin(settings: Settings, scorer: Scorer, users: Sequence[User]) -> Origin
         trials=settings.trials,
         versions=versions(),
     )
+
+
+def embeddable(users: Sequence[User], settings: Settings) -> tuple[str, ...]:
+    """Ids of the users whose signals `optimize` may write into the program; none if synthetic."""
+    if demos_of(settings.demos, users) == "synthetic":
+        return ()
+    users = sample(users, settings.max_users, settings.seed)
+    return tuple(user.user_id for user in split_users(users, seed=settings.seed).train)
 
 
 def untuned(settings: Settings, users: Sequence[User]) -> Program:

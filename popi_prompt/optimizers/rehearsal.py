@@ -146,8 +146,9 @@ class Rehearsal:
 
     def _weighted(self, users: Sequence[User], examples: DemonstrationSet) -> list[Take]:
         """By the inference model's distribution over the texts."""
-        shown = [(demo.signals, demo.summary) for demo in examples.rendered(VIEW)]
-        quoted = [user.user_id for user, _ in examples.examples]
+        demos = examples.rendered(VIEW)
+        shown = [(demo.signals, demo.summary) for demo in demos]
+        quoted = [demo.user_id for demo in demos]
         takes: list[Take] = []
         for user in users:
             signals = render_signals(user.signals, VIEW)
