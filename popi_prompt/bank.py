@@ -8,14 +8,12 @@ whom a statement fits: the reward decides.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from popi_prompt.schema import Edit, Pair, Persona, Preference, Signal, User
-
-_TOPICS = 4  # of each person: three for signals, one for a pair
+from popi_prompt.schema import Edit, Persona, Preference, Signal, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +82,11 @@ STATEMENTS = (
 
 @dataclass(frozen=True, slots=True)
 class Invented(User):
-    """Nobody: signals, and perhaps pairs, that were made up. `group` is the pole."""
+    """Nobody: signals that were made up. `group` is the pole."""
 
 
 def bank_people() -> dict[str, dict[str, tuple[Invented, ...]]]:
-    """People with opposite tastes about the same topics: dimension, pole, two people each."""
+    """People with opposite tastes about the same topics: dimension, pole, three people each."""
     text = files("popi_prompt").joinpath("bank_signals.json").read_text(encoding="utf-8")
     return {
         dimension: {
@@ -100,17 +98,13 @@ def bank_people() -> dict[str, dict[str, tuple[Invented, ...]]]:
 
 
 def _people(pole: str, other: str, found: Mapping[str, Any]) -> tuple[Invented, ...]:
-    topics: Sequence[Mapping[str, str]] = found["topics"]
-    people = []
-    for start in range(0, len(topics), _TOPICS):
-        *shown, last = topics[start : start + _TOPICS]
-        signals: list[Signal] = [
-            Preference(topic["prompt"], topic[pole], topic[other]) for topic in shown
-        ]
-        if start > 0:
-            signals[1] = Edit(shown[1][other], shown[1][pole])
-            signals.append(Persona(found["personas"][pole]))
-        pair = Pair(last["prompt"], last[pole], last[other])
-        name = f"bank-{pole}-{start // _TOPICS + 1}"
-        people.append(Invented(name, tuple(signals), (pair,), group=pole))
-    return tuple(people)
+    """Three choices; two and an edit; two and what the person is like."""
+    topics = [(topic["prompt"], topic[pole], topic[other]) for topic in found["topics"]]
+    signals: list[Signal] = [Preference(*topic) for topic in topics]
+    _, mine, theirs = topics[4]
+    signals[4] = Edit(theirs, mine)
+    signals.append(Persona(found["personas"][pole]))
+    return tuple(
+        Invented(f"bank-{pole}-{number}", tuple(signals[start : start + 3]), group=pole)
+        for number, start in enumerate(range(0, len(signals), 3), start=1)
+    )

@@ -24,6 +24,7 @@ _MOST_TOKENS = 1500
 _CLEAR = 0.6  # the share of a summary's users that may show it
 
 Example = tuple[User, str]
+Pool = Mapping[str, Sequence[User]]  # who may show a summary
 
 
 @dataclass(frozen=True, slots=True)

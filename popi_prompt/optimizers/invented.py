@@ -1,28 +1,24 @@
 """People for demonstrations that show no user: from the shipped bank, or invented by the proposer.
 
-Bank people have pairs, so that the reward says which summary serves which of two opposite tastes,
-as it does for users. Which tastes are like those of the users is found in rehearsals with users.
+Which of the bank's opposite tastes are like those of the users, and which way round, no statement
+tells: a text may serve a taste that it does not name. Rehearsals with users tell.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import permutations
-
-import numpy as np
 
 from popi_prompt.bank import STATEMENTS, Invented, bank_people
-from popi_prompt.errors import ModelError, OptimizationError
+from popi_prompt.errors import ModelError
 from popi_prompt.events import Advanced, PhaseStarted
 from popi_prompt.models.model import Sampling
+from popi_prompt.optimizers.demonstrations import Pool
 from popi_prompt.optimizers.optimizer import Task
-from popi_prompt.optimizers.statements import RewardTable
-from popi_prompt.prompts import Conditioning, invention_request
+from popi_prompt.prompts import invention_request
 from popi_prompt.schema import Preference, User
 
-BySummary = dict[str, list[User]]
-Poles = Mapping[str, Sequence[Invented]]
+Bank = Mapping[str, Mapping[str, Sequence[Invented]]]
 
 _ASKED = 2  # people that the proposer is asked for, where the bank has none
 _ROOM = Sampling(max_tokens=600, temperature=0.7)
@@ -32,63 +28,46 @@ _REQUEST = re.compile(
 )
 
 
-def invented_people(
-    task: Task, conditioning: Conditioning, texts: Sequence[str]
-) -> list[BySummary]:
-    """People under the texts that serve them, once for every dimension of taste.
+def invented_people(task: Task, texts: Sequence[str]) -> list[Pool]:
+    """People under the texts, once for every dimension of taste, and the other way round.
 
-    The last one holds who belongs to texts that serve none of them best: the people of a bank
-    statement's own pole, else whom the proposer invents.
+    The first two texts, those that serve the users best, get the two poles. Others get the people
+    of their own statement, or whom the proposer invents; without any they are not shown.
     """
     bank = _allowed(task)
-    table = RewardTable(task, conditioning)
-    everybody = [user for poles in bank.values() for pole in poles.values() for user in pole]
-    try:
-        table.fill(everybody, texts, "scoring invented people")
-        found = [_opposed(table, poles, texts) for poles in bank.values()]
-    except OptimizationError:  # a scorer of the user's own may know their users only
-        found = []
-    rest = [text for text in texts if not any(each.get(text) for each in found)]
-    own = {text: _of_its_pole(bank, text) or _asked(task, text) for text in rest}
-    return [each for each in (*found, {text: own[text] for text in rest if own[text]}) if each]
+    others = {text: _of_its_pole(bank, text) or _asked(task, text) for text in texts[2:]}
+    found = []
+    for poles in bank.values():
+        for people in (list(poles.values()), list(poles.values())[::-1]):
+            taste: Pool = {**dict(zip(texts[:2], people, strict=False)), **others}
+            found.append(_each_once(taste))
+    return found
 
 
-def _allowed(task: Task) -> dict[str, dict[str, tuple[Invented, ...]]]:
+def _each_once(taste: Pool) -> Pool:
+    """Nobody under two texts, no text without people."""
+    used: set[str] = set()
+    kept: dict[str, Sequence[User]] = {}
+    for text, people in taste.items():
+        new = [user for user in people if user.user_id not in used]
+        used.update(user.user_id for user in new)
+        if new:
+            kept[text] = new
+    return kept
+
+
+def _allowed(task: Task) -> Bank:
     """The bank without those who happen to speak like a user."""
     return {
         dimension: {
-            pole: tuple(user for user in people if task.guard.allows_user(user))
+            pole: [user for user in people if task.guard.allows_user(user)]
             for pole, people in poles.items()
         }
         for dimension, poles in bank_people().items()
     }
 
 
-def _opposed(table: RewardTable, poles: Poles, texts: Sequence[str]) -> BySummary:
-    """The poles of a dimension under different texts, so that together they are served best.
-
-    What counts is the contrast: a text that suits everybody would get both poles otherwise.
-    Empty if a person could not be scored.
-    """
-    rewards = {
-        (pole, text): float(np.mean([table.rewards(user, [text]) for user in people]))
-        for pole, people in poles.items()
-        for text in texts
-        if people
-    }
-    names = list(dict.fromkeys(pole for pole, _ in rewards))
-    ways = [
-        list(zip(chosen, served, strict=True))
-        for count in [min(len(names), len(texts))]
-        for chosen in permutations(names, count)
-        for served in permutations(texts, count)
-    ]
-    scored = [(sum(rewards[pair] for pair in way), way) for way in ways]
-    best, way = max(scored, key=lambda each: each[0], default=(-np.inf, []))
-    return {text: list(poles[pole]) for pole, text in way} if np.isfinite(best) else {}
-
-
-def _of_its_pole(bank: Mapping[str, Poles], text: str) -> list[User]:
+def _of_its_pole(bank: Bank, text: str) -> list[User]:
     return [
         user
         for statement in STATEMENTS

@@ -34,7 +34,6 @@ _CONDITIONINGS = 2
 _DRAWN = 10
 _REHEARSING_USERS = 36
 _PROPOSALS = 2
-_MIXED = 3  # sets of invented people across dimensions, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ def _demonstrations(
     )
     drawn = draw_sets(shown, count=_DRAWN, rng=rng)
     fitting = [each for each in drawn if fits(each, VIEW, task.door)]
-    return Rehearsal(task, table, texts).best(fitting, rehearsing, shown, rng)
+    return Rehearsal(task, table, texts).best(fitting, rehearsing, [shown], rng)
 
 
 def _invented(
@@ -126,15 +125,12 @@ def _invented(
     texts: tuple[str, ...],
     rng: np.random.Generator,
 ) -> tuple[DemonstrationSet, ...]:
-    """Sets of invented people, one dimension of taste each or mixed, rehearsed with the users."""
-    tastes = invented_people(task, table.metric.generator.conditioning, texts)
-    shown = {text: [user for each in tastes for user in each.get(text, ())] for text in texts}
-    shown = {text: found for text, found in shown.items() if found}
+    """A set of invented people for every dimension of taste, rehearsed with the users."""
+    tastes = invented_people(task, texts)
     drawn = [each for taste in tastes for each in draw_sets(taste, count=1, rng=rng)]
-    drawn += draw_sets(shown, count=max(_DRAWN - len(drawn), _MIXED), rng=rng)
     fitting = [each for each in dict.fromkeys(drawn) if fits(each, VIEW, task.door)]
     rehearsing = _in_turn(list(users_by_summary(table, users, texts).values()))
-    return Rehearsal(task, table, texts).best(fitting, rehearsing, shown, rng)
+    return Rehearsal(task, table, texts).best(fitting, rehearsing, tastes, rng)
 
 
 def _in_turn(groups: Sequence[Sequence[User]]) -> list[User]:
