@@ -14,6 +14,7 @@ from popi_prompt.dataset import fingerprint
 from popi_prompt.errors import BudgetExceeded, CallError
 from popi_prompt.evaluation import Failure, in_parallel
 from popi_prompt.events import Advanced, Improved, Noted, Observer, PhaseStarted, ignore
+from popi_prompt.folds import Folds, cross_validate
 from popi_prompt.generator import Generator
 from popi_prompt.guard import Guard, demos_of, make_guard
 from popi_prompt.inference import summarizer
@@ -29,7 +30,7 @@ from popi_prompt.rewards import PopiReward, Reward
 from popi_prompt.rows import COMPILED, UNTUNED
 from popi_prompt.schema import User
 from popi_prompt.scorers import Scorer, make_scorer
-from popi_prompt.split import Split, split_users
+from popi_prompt.split import Split, split_folds, split_users
 from popi_prompt.summaries import Summary
 
 DEFAULT_MODEL = "local/smollm2-135m"
@@ -44,6 +45,7 @@ class Settings:
     generator allows, for `max_users` everyone, for `held_out` the whole test part in the report,
     for `demos` "real" where all users are marked public, else "synthetic". "real" writes signals
     of training users into the program, word for word; "synthetic" writes invented ones only.
+    `folds` first repeats the search on as many splits, to see what it gains on all users.
     `scorer` is a name, a "module:function" or a `Scorer`. `force` ships a program that is not
     proven to be better than the untuned one. `access` says how models are reached, what the run
     may cost and what it keeps.
@@ -62,6 +64,7 @@ class Settings:
     seed: int = 0
     force: bool = False
     demos: Demos | None = None
+    folds: int | None = None
     access: Access = field(default_factory=Access)
 
     def names(self) -> dict[str, str]:
@@ -88,7 +91,7 @@ class Optimized:
     excludes 0 upward, or by `force`; else the program is the untuned one.
 
     `stopped` says which cap ended the run early: the program is then the best one so far, and the
-    report has no rows. `spent` is by role.
+    report has no rows. `spent` is by role, `folds` included, which are None unless asked for.
     """
 
     program: Program
@@ -97,6 +100,7 @@ class Optimized:
     found: Candidate
     spent: Mapping[str, Spent] = field(default_factory=dict)
     stopped: str | None = None
+    folds: Folds | None = None
 
     @property
     def shipped(self) -> str:
@@ -134,6 +138,8 @@ def optimize(
     observer(Noted(_described(split)))
     with door if door is not None else settings.door(observer) as door:
         scoring = _scoring(settings, door, observer)
+        optimizer = optimizer or PopiOptimizer()
+        folds = _folds(everyone, users, scoring, settings, observer, optimizer)
         origin = with_demos(_origin(settings, scoring.scorer, users), guard)
         best: list[Candidate] = []
 
@@ -145,7 +151,7 @@ def optimize(
         report, stopped = Report((), scoring.scorer.name, scoring.scorer.prefers_label), None
         try:
             task = _task(split, scoring, settings, observer, keep, guard)
-            best.append(guard.screened((optimizer or PopiOptimizer()).run(task).candidate))
+            best.append(guard.screened(optimizer.run(task).candidate))
             test = split.test[: settings.held_out]
             report = compare(best[-1], test, scoring, observer=observer)
         except BudgetExceeded as stop:
@@ -155,7 +161,30 @@ def optimize(
         shipped = best[-1] if settings.force or stopped or _proven(report) else UNTUNED_CANDIDATE
         guard.prove(shipped)
         program = _program(shipped, door, with_scores(origin, report, shipped))
-        return Optimized(program, report, split, best[-1], door.spent(), stopped)
+        return Optimized(program, report, split, best[-1], door.spent(), stopped, folds)
+
+
+def _folds(
+    everyone: Sequence[User],
+    users: Sequence[User],
+    scoring: Scoring,
+    settings: Settings,
+    observer: Observer,
+    optimizer: Optimizer,
+) -> Folds | None:
+    """The search on other splits; what it finds is measured, and kept nowhere."""
+    if settings.folds is None:
+        return None
+    splits = split_folds(users, settings.folds, seed=settings.seed)
+
+    def run(split: Split) -> Report:
+        observer(Noted(f"fold {splits.index(split) + 1} of {len(splits)}: {_described(split)}"))
+        guard = make_guard(settings.demos, everyone, split)
+        task = _task(split, scoring, settings, observer, lambda candidate: None, guard)
+        found = guard.screened(optimizer.run(task).candidate)
+        return compare(found, split.test[: settings.held_out], scoring, observer=observer)
+
+    return cross_validate(splits, run)
 
 
 def _scoring(settings: Settings, door: Door, observer: Observer) -> Scoring:

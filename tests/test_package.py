@@ -52,6 +52,7 @@ ORDER = [
     "optimizers",
     "program",
     "provenance",
+    "folds",
     "workflow",
     "noise",
     "headroom",
