@@ -366,3 +366,9 @@ def test_a_weight_is_read_and_written(weight: float) -> None:
 def test_a_preference_has_no_weight() -> None:
     with pytest.raises(DataError, match="unknown key 'weight'"):
         parse_signal({"kind": "preference", **CONTRAST, "weight": 2})
+
+
+@pytest.mark.parametrize("value", ["yes", 1, None])
+def test_public_is_true_or_false(value: Any) -> None:
+    with pytest.raises(DataError, match="user 'u': 'public' is .*, expected true or false"):
+        parse_user({"user_id": "u", "public": value})

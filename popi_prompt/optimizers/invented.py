@@ -23,7 +23,7 @@ Bank = Mapping[str, Mapping[str, Sequence[Invented]]]
 _ASKED = 2  # people that the proposer is asked for, where the bank has none
 _ROOM = Sampling(max_tokens=600, temperature=0.7)
 _REQUEST = re.compile(
-    r"^\W*Request\W*:\s*(.+?)^\W*Liked\W*:\s*(.+?)^\W*Disliked\W*:\s*(.+?)(?=^\W*Request\W*:|\Z)",
+    r"^[\W\d]*Request\W*:\s*(.+?)^[\W\d]*Liked\W*:\s*(.+?)^[\W\d]*Disliked\W*:\s*(.+?)(?=^[\W\d]*Request\W*:|\Z)",
     re.DOTALL | re.MULTILINE | re.IGNORECASE,
 )
 
