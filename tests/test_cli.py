@@ -979,6 +979,17 @@ def test_demos_are_synthetic_by_default_and_the_program_says_so(
     assert "checked: 0 shared 6-grams with 16 users' signals" in shown
 
 
+def test_a_user_who_quotes_the_program_is_one_clear_line_and_nothing_is_sent(
+    models: Models, users: Path, tmp_path: Path
+) -> None:
+    quoting = user(99, signals=[{"kind": "persona", "text": UNTUNED_CANDIDATE.instruction}])
+    path = written(tmp_path / "more.jsonl", [*(user(i) for i in range(16)), quoting])
+    result = call("optimize", path, "-o", tmp_path / "out.json", *FAKES)
+    refused(result, 1, "the instruction of the program shares", "--demos real")
+    assert not any(model.calls for model in models.values())
+    assert not (tmp_path / "out.json").exists()
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_folds_are_shown_before_the_program(
     models: Models, users: Path, tmp_path: Path, as_json: bool

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from popi_prompt.bank import STATEMENTS, Invented, bank_people
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate, Demonstration
 from popi_prompt.errors import PrivacyError
+from popi_prompt.events import Event, Improved
 from popi_prompt.guard import MOST_CHARACTERS, make_guard
 from popi_prompt.importers import FORMATS
 from popi_prompt.models.model import Sampling
@@ -319,3 +320,18 @@ def test_a_real_program_of_the_students_does_share_some(students: tuple[User, ..
     shown = [demo.signals for demo in program.candidate.demonstrations]
     assert any(run in signals for text in shown for run in runs(text))
     assert "signals of" in program.holds
+
+
+def test_what_an_interrupted_run_keeps_holds_no_text_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Settings, "door", lambda self, observer=None: fake_door())
+    everyone = tuple(user(f"u{i}", f"{SECRET} {i}", f"{i} {HELD_OUT}") for i in range(12))
+    events: list[Event] = []
+    optimize(everyone, Settings(trials=1), observer=events.append, optimizer=Leaky())
+    kept = [event.program.candidate for event in events if isinstance(event, Improved)]
+    assert kept
+    for candidate in kept:
+        assert candidate.instruction == UNTUNED_INSTRUCTION
+        assert len(candidate.demonstrations) == 1
+        assert "kettle" not in repr(candidate)
