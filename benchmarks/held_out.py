@@ -14,6 +14,7 @@ import platform
 import time
 from pathlib import Path
 
+from popi_prompt.candidate import DEMOS
 from popi_prompt.cli.progress import Display
 from popi_prompt.cli.tables import print_report
 from popi_prompt.dataset import load_users
@@ -29,8 +30,9 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--trials", type=int, default=Settings().trials)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--demos", choices=DEMOS, default="real", help="see docs/privacy.md")
     arguments = parser.parse_args()
-    settings = Settings(trials=arguments.trials, seed=arguments.seed)
+    settings = Settings(trials=arguments.trials, seed=arguments.seed, demos=arguments.demos)
     users = load_users(arguments.data, need_pairs=True)
     RESULTS.mkdir(exist_ok=True)
     started = time.monotonic()
@@ -39,7 +41,7 @@ def main() -> None:
     seconds = time.monotonic() - started
     record = {
         "command": f"python benchmarks/held_out.py {arguments.data.name} --name {arguments.name} "
-        f"--trials {arguments.trials} --seed {arguments.seed}",
+        f"--trials {arguments.trials} --seed {arguments.seed} --demos {arguments.demos}",
         "seconds": round(seconds),
         "machine": f"{platform.machine()}, {platform.python_implementation()} "
         f"{platform.python_version()}",

@@ -117,6 +117,7 @@ class Composer:
             "signals": self._signals(taste, kinds),
             "pairs": pairs,
             "gold": self._source["gold"][taste],
+            "public": True,
         }
 
     def _signals(self, taste: Taste, kinds: Sequence[str]) -> list[Signal]:

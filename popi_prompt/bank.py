@@ -1,12 +1,19 @@
-"""Preference statements, written for this project: dimension x pole.
+"""Preference statements and people to go with them, written for this project: dimension x pole.
 
-They are candidates for summaries in demonstrations, where a small model could not write good ones
-by itself. Nothing is assumed about whom they fit: the reward decides.
+Statements are candidates for summaries in demonstrations, where a small model could not write good
+ones by itself. People are what demonstrations can show in place of users. Nothing is assumed about
+whom a statement fits: the reward decides.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from popi_prompt.schema import Edit, Persona, Preference, Signal, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +78,33 @@ STATEMENTS = (
         ("literal", "Use plain, literal language without metaphors."),
     ),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Invented(User):
+    """Nobody: signals that were made up. `group` is the pole."""
+
+
+def bank_people() -> dict[str, dict[str, tuple[Invented, ...]]]:
+    """People with opposite tastes about the same topics: dimension, pole, three people each."""
+    text = files("popi_prompt").joinpath("bank_signals.json").read_text(encoding="utf-8")
+    return {
+        dimension: {
+            pole: _people(pole, next(other for other in found["personas"] if other != pole), found)
+            for pole in found["personas"]
+        }
+        for dimension, found in json.loads(text).items()
+    }
+
+
+def _people(pole: str, other: str, found: Mapping[str, Any]) -> tuple[Invented, ...]:
+    """Three choices; two and an edit; two and what the person is like."""
+    topics = [(topic["prompt"], topic[pole], topic[other]) for topic in found["topics"]]
+    signals: list[Signal] = [Preference(*topic) for topic in topics]
+    _, mine, theirs = topics[4]
+    signals[4] = Edit(theirs, mine)
+    signals.append(Persona(found["personas"][pole]))
+    return tuple(
+        Invented(f"bank-{pole}-{number}", tuple(signals[start : start + 3]), group=pole)
+        for number, start in enumerate(range(0, len(signals), 3), start=1)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from popi_prompt.prompts import (
     UNTUNED_CONDITIONING,
@@ -10,6 +11,9 @@ from popi_prompt.prompts import (
     Conditioning,
     View,
 )
+
+Demos = Literal["synthetic", "real"]  # of invented people, or of training users
+DEMOS: tuple[Demos, ...] = ("synthetic", "real")
 
 
 @dataclass(frozen=True, slots=True)

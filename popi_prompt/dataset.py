@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -108,9 +109,11 @@ def write_jsonl(path: Path, records: Iterable[Any]) -> None:
 
 
 def fingerprint(users: Sequence[User]) -> str:
-    """SHA-256 over the users' canonical JSON, whatever their order."""
+    """SHA-256 over the users' canonical JSON, whatever their order, marked public or not."""
     digest = hashlib.sha256()
     for user in sorted(users, key=attrgetter("user_id")):
-        line = json.dumps(user_record(user), sort_keys=True, separators=(",", ":"))
+        line = json.dumps(
+            user_record(replace(user, public=False)), sort_keys=True, separators=(",", ":")
+        )
         digest.update(line.encode() + b"\n")
     return f"sha256:{digest.hexdigest()}"

@@ -5,6 +5,7 @@ PopiError
 ├── DataError             a file of users that cannot be read; carries file and line
 ├── ProgramError          a compiled program that cannot be loaded
 ├── OptimizationError     the data leave nothing to optimize or to measure
+├── PrivacyError          the program would hold text of a user that it must not
 ├── CacheError            the cache of answers on disk is damaged or not ours
 └── CallError             about one model call; carries role, model and user once they are known
     ├── BudgetExceeded        it could exceed a cap: it was not sent, and the run is over
@@ -55,6 +56,10 @@ class ProgramError(PopiError):
 
 class OptimizationError(PopiError):
     """The data leave nothing to optimize or to measure."""
+
+
+class PrivacyError(PopiError):
+    """The program would hold text of a user that it must not; it is not written."""
 
 
 class CacheError(PopiError):

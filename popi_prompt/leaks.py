@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from popi_prompt.ngrams import words
 from popi_prompt.schema import (
     Dialogue,
     Edit,
@@ -22,7 +22,6 @@ from popi_prompt.split import normal
 
 NEAR = 0.8
 _MOST_WORDS = 200  # of a text; copies agree from the start
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
 
 Shingles = frozenset[int]
 
@@ -115,15 +114,8 @@ class _Seen:
 
 def shingles(text: str) -> Shingles:
     """Pairs of neighbouring words, with both ends, without case and punctuation."""
-    found = ["", *words(text)[:_MOST_WORDS], ""]
-    if len(found) == 2:
-        found = ["", normal(text), ""]
-    return frozenset(hash(both) for both in pairwise(found))
-
-
-def words(text: str) -> list[str]:
-    """Words without case and punctuation; of Chinese and Japanese, characters."""
-    return _WORD.findall(text.casefold())
+    inner = words(text)[:_MOST_WORDS] or [normal(text)]
+    return frozenset(hash(both) for both in pairwise(["", *inner, ""]))
 
 
 class Near:

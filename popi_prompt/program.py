@@ -1,7 +1,7 @@
 """The compiled program: what optimizing leaves behind, as one JSON file.
 
 It holds text and numbers, no endpoint, no key, no code; loading it runs nothing. Demonstrations may
-hold text of training users: `holds` says so.
+hold text of training users, or of nobody: `holds` says so.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from popi_prompt.candidate import Candidate, Demonstration
+from popi_prompt.candidate import DEMOS, Candidate, Demonstration, Demos
 from popi_prompt.errors import DataError, ProgramError
 from popi_prompt.files import parse_json, read_bytes, write_text
 from popi_prompt.models.attribution import attributed
@@ -31,6 +31,7 @@ _VERSION_KEY = "popi_prompt_program"
 # Of a program that names none.
 _USUAL_REWARD = "popi"
 _USUAL_OPTIMIZER = "popi"
+_USUAL_DEMOS: Demos = "real"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,11 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How a program came to be; `scores_*` are None where nothing was measured."""
+    """How a program came to be; `scores_*` are None where nothing was measured.
+
+    Synthetic `demos` show invented people; that they share no run of six words with any text of
+    `users_checked` users was checked when the program was made.
+    """
 
     scorer: str
     seed: int
@@ -57,6 +62,8 @@ class Origin:
     versions: Mapping[str, str] = field(default_factory=dict)
     reward: str = _USUAL_REWARD
     optimizer: str = _USUAL_OPTIMIZER
+    demos: Demos = _USUAL_DEMOS
+    users_checked: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,10 @@ class Program:
     def holds(self) -> str:
         """What of people is in the file, in words."""
         count = len(self.candidate.demonstrations)
+        if self.origin.demos == "synthetic":
+            invented = f": {count} invented demonstration{'s' if count > 1 else ''}"
+            checked = f"checked: 0 shared 6-grams with {self.origin.users_checked} users' signals"
+            return f"no user's text{invented if count else ''}; {checked}"
         if count == 0:
             return "no user's text"
         return f"signals of {count} training user{'s' if count > 1 else ''}, as demonstrations"
@@ -155,6 +166,7 @@ class Program:
                 "seed": origin.seed,
                 "dataset": origin.dataset,
                 "users": origin.users,
+                **_demos_record(origin),
                 "trials": origin.trials,
                 "scores_before": _scores_record(origin.scores_before),
                 "scores_after": _scores_record(origin.scores_after),
@@ -235,7 +247,13 @@ def _models(raw: dict[str, Any]) -> dict[str, str]:
 
 def _origin(raw: dict[str, Any]) -> Origin:
     fields = _fields(
-        {"reward": _USUAL_REWARD, "optimizer": _USUAL_OPTIMIZER, **raw},
+        {
+            "reward": _USUAL_REWARD,
+            "optimizer": _USUAL_OPTIMIZER,
+            "demos": _USUAL_DEMOS,
+            "users_checked": 0,
+            **raw,
+        },
         "'origin'",
         {
             "scorer": str,
@@ -244,12 +262,16 @@ def _origin(raw: dict[str, Any]) -> Origin:
             "seed": int,
             "dataset": str,
             "users": int,
+            "demos": str,
+            "users_checked": int,
             "trials": int,
             "scores_before": (dict, type(None)),
             "scores_after": (dict, type(None)),
             "versions": dict,
         },
     )
+    if fields["demos"] not in DEMOS:
+        raise ProgramError(f"has unknown demos {fields['demos']!r}; known: {', '.join(DEMOS)}")
     for key in ("scores_before", "scores_after"):
         if fields[key] is not None:
             fields[key] = Scores(**_fields(fields[key], f"'{key}'", _SCORES))
@@ -257,6 +279,12 @@ def _origin(raw: dict[str, Any]) -> Origin:
         if not isinstance(version, str):
             raise ProgramError(f"has a version of {package!r} that is no text: {version!r:.60}")
     return Origin(**fields)
+
+
+def _demos_record(origin: Origin) -> dict[str, Any]:
+    if origin.demos == _USUAL_DEMOS:
+        return {}
+    return {"demos": origin.demos, "users_checked": origin.users_checked}
 
 
 _NUMBER = (int, float)

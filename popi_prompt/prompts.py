@@ -244,6 +244,17 @@ def summary_request(signals: str) -> Messages:
     return (Message("user", request),)
 
 
+def invention_request(statement: str) -> Messages:
+    """Ask for what a person with this taste may have liked; of users nothing is shown."""
+    request = (
+        f"A person wants to be answered like this: {as_data(statement)}\n\n"
+        "Invent three requests of this person about everyday things. After each, write an answer "
+        "that they would like and one that they would dislike, each of one or two sentences. Use "
+        "exactly these labels, each at the start of a line:\nRequest:\nLiked:\nDisliked:"
+    )
+    return (Message("user", request),)
+
+
 PROPOSAL_TIPS = (
     "Be brief.",
     "Ask for one sentence that tells an assistant what to do.",

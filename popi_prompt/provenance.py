@@ -6,6 +6,7 @@ from dataclasses import replace
 from importlib import metadata
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
+from popi_prompt.guard import Guard
 from popi_prompt.program import Origin, Scores
 from popi_prompt.report import Report
 from popi_prompt.rows import COMPILED, IMPROVED, MARGIN, UNTUNED, Row
@@ -16,6 +17,12 @@ def with_scores(origin: Origin, report: Report, shipped: Candidate) -> Origin:
     before = report.row(UNTUNED)
     after = before if shipped == UNTUNED_CANDIDATE else report.row(COMPILED)
     return replace(origin, scores_before=_scores(before), scores_after=_scores(after))
+
+
+def with_demos(origin: Origin, guard: Guard) -> Origin:
+    """What the program's demonstrations are, and for how many users that was checked."""
+    checked = guard.users if guard.demos == "synthetic" else 0
+    return replace(origin, demos=guard.demos, users_checked=checked)
 
 
 def _scores(row: Row | None) -> Scores | None:

@@ -46,6 +46,7 @@ def parse_user(raw: Any) -> User:
         pairs=pairs,
         gold=_optional_text(record, "gold", where),
         group=_optional_text(record, "group", where),
+        public=_flag(record, "public", where),
     )
 
 
@@ -87,6 +88,8 @@ def user_record(user: User) -> dict[str, Any]:
     record["pairs"] = [_pair_record(pair) for pair in user.pairs]
     if user.gold is not None:
         record["gold"] = user.gold
+    if user.public:
+        record["public"] = True
     return record
 
 
@@ -114,7 +117,7 @@ def _written(value: float) -> float:
     return int(value) if value.is_integer() and abs(value) <= 2**53 else value
 
 
-_USER_OPTIONAL = ("signals", "pairs", "gold", "group")
+_USER_OPTIONAL = ("signals", "pairs", "gold", "group", "public")
 
 
 def _persona(raw: Record, where: str) -> Persona:
@@ -221,6 +224,13 @@ def _text(record: Record, key: str, where: str) -> str:
 
 def _optional_text(record: Record, key: str, where: str) -> str | None:
     return None if record.get(key) is None else _text(record, key, where)
+
+
+def _flag(record: Record, key: str, where: str) -> bool:
+    value = record.get(key, False)
+    if not isinstance(value, bool):
+        raise DataError(f"{where}: {key!r} is {shown(value)}, expected true or false")
+    return value
 
 
 def _list(record: Record, key: str, where: str) -> list[Any]:

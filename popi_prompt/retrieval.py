@@ -10,8 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from popi_prompt.leaks import words
 from popi_prompt.models.door import Door
+from popi_prompt.ngrams import words
 from popi_prompt.schema import Signal, User, texts_in
 
 RETRIEVED_SIGNALS = 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -89,13 +90,17 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One person. `gold` is a true description of the taste, where a data set knows it."""
+    """One person. `gold` is a true description of the taste, where a data set knows it.
+
+    `public` says that the text may be read by anybody, as that of a published data set.
+    """
 
     user_id: str
     signals: tuple[Signal, ...]
     pairs: tuple[Pair, ...] = ()
     gold: str | None = None
     group: str | None = None
+    public: bool = False
 
 
 def prompts_in_signals(user: User) -> tuple[str, ...]:
@@ -110,13 +115,27 @@ def prompts_in_signals(user: User) -> tuple[str, ...]:
 
 
 def texts_in(signal: Signal) -> tuple[str, ...]:
-    """Every text of a signal."""
-    if isinstance(signal, Dialogue):
-        return tuple(turn.content for turn in signal.messages)
-    if isinstance(signal, Persona):
-        return (signal.text,)
-    if isinstance(signal, Interaction):
-        return (signal.prompt, signal.response)
-    if isinstance(signal, Preference):
-        return (signal.prompt, signal.chosen, signal.rejected)
-    return (signal.draft, signal.edited) if isinstance(signal, Edit) else (signal.item,)
+    """Every text of a signal, whoever wrote it."""
+    match signal:
+        case Persona(text=text) | Rating(item=text):
+            return (text,)
+        case Interaction(prompt=prompt, response=response):
+            return (prompt, response)
+        case Preference(prompt=prompt, chosen=chosen, rejected=rejected):
+            return (prompt, chosen, rejected)
+        case Edit(draft=draft, edited=edited):
+            return (draft, edited)
+        case Dialogue(messages=messages):
+            return tuple(turn.content for turn in messages)
+
+
+def texts_in_signals(user: User) -> Iterator[str]:
+    """Every text of a user's signals."""
+    for signal in user.signals:
+        yield from texts_in(signal)
+
+
+def texts_in_pairs(user: User) -> Iterator[str]:
+    """Every text of a user's pairs."""
+    for pair in user.pairs:
+        yield from (pair.prompt, pair.chosen, pair.rejected)

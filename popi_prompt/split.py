@@ -14,6 +14,7 @@ from popi_prompt.files import check_writable
 from popi_prompt.schema import User, prompts_in_signals
 
 FRACTIONS = (0.4, 0.25, 0.35)
+_LEARNT = -1  # the part of those who are in no test part
 MOST_HELD_OUT = 152  # more users narrow the interval little and cost as much as the search
 
 
@@ -58,6 +59,11 @@ def split_users(
         parts = _by_user_and_prompt(with_pairs, seed, fractions)
     else:
         parts = _by_block(blocks, seen, seed, fractions)
+    return _made(with_pairs, parts)
+
+
+def _made(with_pairs: Sequence[User], parts: list[list[User]]) -> Split:
+    """The promises kept and counted. Raises `OptimizationError` if a part is empty."""
     train, val, test = _without_seen_prompts(parts)
     if not (train and val and test):
         raise OptimizationError(
@@ -72,6 +78,54 @@ def split_users(
         dropped_users=len(with_pairs) - len(kept),
         dropped_pairs=_count_pairs(with_pairs) - _count_pairs(kept),
     )
+
+
+def split_folds(users: Sequence[User], folds: int, *, seed: int = 0) -> tuple[Split, ...]:
+    """As many splits, with the same promises; nobody is in the test part of two.
+
+    Users are dealt into `folds` parts, those who share a pair prompt into the same. Each part is
+    `test` once, the next one is then `val`; whoever has a pair prompt that occurs in signals is
+    learnt from in every split. Where too many users share prompts, the prompts are
+    dealt, too, and pairs on the wrong side are dropped. Raises `OptimizationError` if a part of a
+    split would be empty.
+    """
+    with_pairs = [user for user in users if user.pairs]
+    seen = _signal_prompts(with_pairs)
+    blocks = [block for block in _blocks(with_pairs) if seen.isdisjoint(_pair_prompts(block))]
+    rng = np.random.default_rng(seed)
+    apart = len(blocks) >= folds and max(map(len, blocks)) <= len(with_pairs) / folds
+    if not apart:
+        blocks = [[user] for user in with_pairs]
+    part = {user.user_id: i for i, dealt in enumerate(_deal(blocks, folds, rng)) for user in dealt}
+    prompts = sorted(_pair_prompts(with_pairs) - seen)
+    side = dict(zip(prompts, rng.permutation(len(prompts)) % folds, strict=True))
+    splits = []
+    for fold in range(folds):
+        parts: list[list[User]] = [[], [], []]
+        for user in with_pairs:
+            role = _role(part.get(user.user_id, _LEARNT), fold, folds)
+            pairs = tuple(
+                pair
+                for pair in user.pairs
+                if apart or _role(side.get(normal(pair.prompt), _LEARNT), fold, folds) == role
+            )
+            if pairs:
+                parts[role].append(replace(user, pairs=pairs))
+        splits.append(_made(with_pairs, parts))
+    return tuple(splits)
+
+
+def _role(part: int, fold: int, folds: int) -> int:
+    """0 train, 1 val, 2 test."""
+    return {fold: 2, (fold + 1) % folds: 1}.get(part, 0)
+
+
+def _deal(blocks: list[list[User]], folds: int, rng: np.random.Generator) -> list[list[User]]:
+    """Blocks in random order, each to the part with fewest users."""
+    dealt: list[list[User]] = [[] for _ in range(folds)]
+    for i in rng.permutation(len(blocks)):
+        min(dealt, key=len).extend(blocks[i])
+    return dealt
 
 
 def write_split(folder: Path, split: Split) -> dict[str, Path]:

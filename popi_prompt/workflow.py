@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
+from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate, Demos
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.dataset import fingerprint
 from popi_prompt.drawing import sample as sample
 from popi_prompt.errors import BudgetExceeded, CallError
 from popi_prompt.evaluation import Failure, in_parallel
 from popi_prompt.events import Advanced, Improved, Noted, Observer, PhaseStarted, ignore
+from popi_prompt.folds import Folds, cross_validate
 from popi_prompt.generator import Generator
+from popi_prompt.guard import Guard, demos_of, make_guard
 from popi_prompt.inference import summarizer
 from popi_prompt.models.access import Access
 from popi_prompt.models.door import Door
@@ -20,13 +22,13 @@ from popi_prompt.models.meter import Spent, total
 from popi_prompt.models.roles import RECORDED
 from popi_prompt.optimizers import Kept, Optimizer, Task, make_optimizer
 from popi_prompt.program import Origin, Program
-from popi_prompt.provenance import versions, with_scores
+from popi_prompt.provenance import versions, with_demos, with_scores
 from popi_prompt.report import Report
 from popi_prompt.rewards import PopiReward, Reward
 from popi_prompt.rows import COMPILED, UNTUNED
 from popi_prompt.schema import User
 from popi_prompt.scorers import Scorer, make_scorer
-from popi_prompt.split import Split, split_users
+from popi_prompt.split import Split, split_folds, split_users
 from popi_prompt.summaries import Summary
 
 DEFAULT_MODEL = "local/smollm2-135m"
@@ -38,7 +40,10 @@ class Settings:
 
     None means: for `proposer` the inference model, for `judge` the generator, for
     `embedding_model` the generator if it is an embedded one, for `scorer` the best one the
-    generator allows, for `max_users` everyone, for `held_out` the whole test part in the report.
+    generator allows, for `max_users` everyone, for `held_out` the whole test part in the report,
+    for `demos` "real" where all users are marked public, else "synthetic". "real" writes signals
+    of training users into the program, word for word; "synthetic" writes invented ones only.
+    `folds` first repeats the search on as many splits, to see what it gains on all users.
     `scorer` is a name, a "module:function" or a `Scorer`; `optimizer` is a name, a "module:Class"
     or an `Optimizer`. `force` ships a program that is not proven to be better than the untuned one.
     `access` says how models are reached, what the run may cost and what it keeps.
@@ -57,6 +62,8 @@ class Settings:
     held_out: int | None = None
     seed: int = 0
     force: bool = False
+    demos: Demos | None = None
+    folds: int | None = None
     access: Access = field(default_factory=Access)
 
     def names(self) -> dict[str, str]:
@@ -93,7 +100,7 @@ class Optimized:
     is the untuned one.
 
     `stopped` says which cap ended the run early: the program is then the best one so far, and the
-    report has no rows. `spent` is by role.
+    report has no rows. `spent` is by role, `folds` included, which are None unless asked for.
     """
 
     program: Program
@@ -103,6 +110,7 @@ class Optimized:
     spent: Mapping[str, Spent] = field(default_factory=dict)
     stopped: str | None = None
     curve: tuple[Kept, ...] = ()
+    folds: Folds | None = None
 
     @property
     def shipped(self) -> str:
@@ -129,20 +137,24 @@ def optimize(
     A program that is not proven to be better than the untuned one is not shipped, and at a cap it
     ends with the best program so far: see `Optimized`. Raises `OptimizationError` where the data
     leave nothing to split or to score, `UsageError` for a scorer the generator cannot serve or an
-    optimizer that is none, `ModelError` for models that cannot be opened.
+    optimizer that is none, `ModelError` for models that cannot be opened, `PrivacyError` where a
+    program without text of users is not to be had.
     """
     settings = replace(settings, optimizer=make_optimizer(settings.optimizer))
+    everyone = users
     users = sample(users, settings.max_users, settings.seed)
     split = split_users(users, seed=settings.seed)
+    guard = make_guard(settings.demos, everyone, split)
     observer(Noted(_described(split)))
     with door if door is not None else settings.door(observer) as door:
         scoring = open_scoring(settings, door, observer)
-        origin = _origin(settings, scoring.scorer, users)
+        folds = _folds(everyone, users, scoring, settings, observer)
+        origin = with_demos(_origin(settings, scoring.scorer, users), guard)
 
         def keep(kept: Kept) -> None:
             observer(Improved(_program(kept.candidate, door, origin)))
 
-        searched = search(split, scoring, settings, observer, keep)
+        searched = search(split, scoring, settings, observer, keep, guard)
         found, stopped = searched.found, searched.stopped
         report = Report((), scoring.scorer.name, scoring.scorer.prefers_label)
         if stopped is None:
@@ -152,9 +164,34 @@ def optimize(
             except BudgetExceeded as stop:
                 stopped = str(stop)
         shipped = found if settings.force or stopped or _proven(report) else UNTUNED_CANDIDATE
+        guard.prove(shipped)
         program = _program(shipped, door, with_scores(origin, report, shipped))
         spent = door.spent()
-        return Optimized(program, report, split, found, spent, stopped, searched.curve)
+        return Optimized(program, report, split, found, spent, stopped, searched.curve, folds)
+
+
+def _folds(
+    everyone: Sequence[User],
+    users: Sequence[User],
+    scoring: Scoring,
+    settings: Settings,
+    observer: Observer,
+) -> Folds | None:
+    """The search on other splits; what it finds is measured, and kept nowhere."""
+    if settings.folds is None:
+        return None
+    splits = split_folds(users, settings.folds, seed=settings.seed)
+
+    def run(split: Split) -> Report:
+        observer(Noted(f"fold {splits.index(split) + 1} of {len(splits)}: {_described(split)}"))
+        guard = make_guard(settings.demos, everyone, split)
+        searched = search(split, scoring, settings, observer, guard=guard)
+        if searched.stopped is not None:
+            raise BudgetExceeded(searched.stopped)
+        test = sample(split.test, settings.held_out, settings.seed)
+        return compare(searched.found, test, scoring, observer=observer)
+
+    return cross_validate(splits, run)
 
 
 def search(
@@ -163,6 +200,7 @@ def search(
     settings: Settings,
     observer: Observer = ignore,
     keep: Callable[[Kept], None] = lambda kept: None,
+    guard: Guard = Guard(),
 ) -> Searched:
     """The search alone: `keep` is told of every candidate that is better than all before.
 
@@ -171,14 +209,16 @@ def search(
     curve: list[Kept] = []
 
     def kept(candidate: Candidate, reward: float | None) -> None:
-        curve.append(Kept(candidate, reward, total(scoring.door.spent().values())))
+        screened = guard.screened(candidate)
+        guard.prove(screened)
+        curve.append(Kept(screened, reward, total(scoring.door.spent().values())))
         keep(curve[-1])
 
     try:
         found = make_optimizer(settings.optimizer).run(
-            _task(split, scoring, settings, observer, kept)
+            _task(split, scoring, settings, observer, kept, guard)
         )
-        return Searched(found.candidate, tuple(curve))
+        return Searched(guard.screened(found.candidate), tuple(curve))
     except BudgetExceeded as stop:
         if not curve:
             raise
@@ -201,6 +241,7 @@ def _task(
     settings: Settings,
     observer: Observer,
     keep: Callable[[Candidate, float | None], None],
+    guard: Guard,
 ) -> Task:
     return Task(
         train=split.train,
@@ -212,6 +253,7 @@ def _task(
         seed=settings.seed,
         observer=observer,
         keep=keep,
+        guard=guard,
     )
 
 
@@ -236,6 +278,14 @@ def _origin(settings: Settings, scorer: Scorer, users: Sequence[User]) -> Origin
         trials=settings.trials,
         versions=versions(),
     )
+
+
+def embeddable(users: Sequence[User], settings: Settings) -> tuple[str, ...]:
+    """Ids of the users whose signals `optimize` may write into the program; none if synthetic."""
+    if demos_of(settings.demos, users) == "synthetic":
+        return ()
+    users = sample(users, settings.max_users, settings.seed)
+    return tuple(user.user_id for user in split_users(users, seed=settings.seed).train)
 
 
 def untuned(settings: Settings, users: Sequence[User]) -> Program:

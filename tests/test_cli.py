@@ -976,6 +976,91 @@ def test_another_optimizer_is_a_name_away(
     assert f"optimizer {name}" in succeeded(call("show", output)).stdout
 
 
+@pytest.mark.parametrize("yes", [False, True])
+def test_real_demos_need_a_yes_where_there_is_no_terminal(
+    models: Models, users: Path, tmp_path: Path, yes: bool
+) -> None:
+    options = [*FAKES, "--trials", 1, "--demos", "real", *(["--yes"] if yes else [])]
+    result = call("optimize", users, "-o", tmp_path / "out.json", *options)
+    if yes:
+        succeeded(result)
+        assert "some of these 6 training users, word for word: 'u" in result.stderr
+        assert load(tmp_path / "out.json").origin.demos == "real"
+    else:
+        refused(result, 2, "--demos real", "6 training users", "--yes")
+        assert not models
+        assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_on_a_terminal_real_demos_are_asked_for(
+    models: Models,
+    users: Path,
+    tmp_path: Path,
+    answer: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wrapper = "click.testing._NamedTextIOWrapper.isatty"
+    monkeypatch.setattr(wrapper, lambda self: True, raising=False)
+    output = tmp_path / "out.json"
+    options = [*FAKES, "--trials", "1", "--demos", "real"]
+    arguments = ["optimize", str(users), "-o", str(output), *options]
+    result = CliRunner().invoke(cli, arguments, input=f"{answer}\n")
+    assert "training users, word for word" in result.stderr
+    assert "Go on?" in result.stderr
+    assert output.exists() == (answer == "y")
+    assert result.exit_code == (answer == "n")
+    assert bool(models) == (answer == "y")
+
+
+def test_data_marked_public_is_shown_without_a_question(models: Models, tmp_path: Path) -> None:
+    public = [user(i, public=True) for i in range(16)]
+    output = tmp_path / "out.json"
+    path = written(tmp_path / "users.jsonl", public)
+    for options in ([], ["--demos", "real"]):
+        succeeded(call("optimize", path, "-o", output, *FAKES, "--trials", 1, *options))
+        assert load(output).origin.demos == "real"
+
+
+def test_demos_are_synthetic_by_default_and_the_program_says_so(
+    models: Models, users: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.json"
+    succeeded(call("optimize", users, "-o", output, *FAKES, "--trials", 1, "--force"))
+    shown = succeeded(call("show", output)).stdout
+    assert "no user's text" in shown
+    assert "checked: 0 shared 6-grams with 16 users' signals" in shown
+
+
+def test_a_user_who_quotes_the_program_is_one_clear_line_and_nothing_is_sent(
+    models: Models, users: Path, tmp_path: Path
+) -> None:
+    quoting = user(99, signals=[{"kind": "persona", "text": UNTUNED_CANDIDATE.instruction}])
+    path = written(tmp_path / "more.jsonl", [*(user(i) for i in range(16)), quoting])
+    result = call("optimize", path, "-o", tmp_path / "out.json", *FAKES)
+    refused(result, 1, "the instruction of the program shares", "--demos real")
+    assert not any(model.calls for model in models.values())
+    assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_folds_are_shown_before_the_program(
+    models: Models, users: Path, tmp_path: Path, as_json: bool
+) -> None:
+    options = [*FAKES, "--trials", 2, "--folds", 3, *(["--json"] if as_json else [])]
+    result = succeeded(call("optimize", users, "-o", tmp_path / "out.json", *options))
+    assert "fold 1 of 3" in result.stderr
+    if as_json:
+        found = json.loads(result.stdout)["folds"]
+        assert found["users"] == sum(fold["test"] for fold in found["folds"]) == 16
+    else:
+        table, report = result.stdout.split("Wrote ")[0].split("held-out users, not seen")
+        assert "The search on other splits" in table
+        assert "all" in table
+        assert report
+    assert call("optimize", users, "-o", tmp_path / "o.json", "--folds", 2).exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("optimizer", "after"),
     [("popi", 0), ("popi", 200), ("mipro", 14), ("gepa", 14), ("random", 14)],

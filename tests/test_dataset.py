@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -282,6 +283,7 @@ def test_the_fingerprint_changes_with_content_and_not_with_order() -> None:
     ]
     assert len(set(found)) == len(found)
     assert fingerprint([two, one]) == fingerprint([one, two])
+    assert fingerprint([replace(one, public=True)]) == fingerprint([one])
 
 
 def test_equal_users_have_one_fingerprint_whether_ratings_are_whole_numbers_or_not() -> None:

@@ -114,6 +114,25 @@ def test_the_file_says_what_of_people_it_holds() -> None:
     assert PROGRAM.as_record()["holds"] == "signals of 1 training user, as demonstrations"
     bare = Program(UNTUNED_CANDIDATE, MODELS, ORIGIN)
     assert bare.as_record()["holds"] == "no user's text"
+    checked = "checked: 0 shared 6-grams with 597 users' signals"
+    origin = replace(ORIGIN, demos="synthetic", users_checked=597)
+    holds = [replace(each, origin=origin).as_record()["holds"] for each in (bare, PROGRAM)]
+    assert holds == [
+        f"no user's text; {checked}",
+        f"no user's text: 1 invented demonstration; {checked}",
+    ]
+
+
+def test_what_demonstrations_are_comes_back_and_is_written_where_they_are_synthetic() -> None:
+    origin = replace(ORIGIN, demos="synthetic", users_checked=597)
+    program = replace(PROGRAM, origin=origin)
+    record = program.as_record()
+    assert (record["origin"]["demos"], record["origin"]["users_checked"]) == ("synthetic", 597)
+    assert program_from_record(record) == program
+    assert not {"demos", "users_checked"} & set(PROGRAM.as_record()["origin"])
+    record["origin"]["demos"] = "none"
+    with pytest.raises(ProgramError, match="unknown demos 'none'; known: synthetic, real"):
+        program_from_record(record)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,7 @@ users = st.builds(
     signals=st.lists(st.one_of(*KINDS.values()), max_size=4).map(tuple),
     pairs=st.lists(contrast.map(lambda t: Pair(*t)), max_size=3).map(tuple),
     gold=st.none() | text,
+    public=st.booleans(),
     group=st.none() | text,
 )
 json_values = st.recursive(
@@ -117,6 +118,7 @@ def test_a_whole_user_survives_json(user: User) -> None:
 def test_a_record_has_no_keys_for_what_is_not_known(user: User) -> None:
     record = user_record(user)
     assert ("gold" in record) == (user.gold is not None)
+    assert ("public" in record) == user.public
     assert ("group" in record) == (user.group is not None)
 
 
@@ -364,3 +366,9 @@ def test_a_weight_is_read_and_written(weight: float) -> None:
 def test_a_preference_has_no_weight() -> None:
     with pytest.raises(DataError, match="unknown key 'weight'"):
         parse_signal({"kind": "preference", **CONTRAST, "weight": 2})
+
+
+@pytest.mark.parametrize("value", ["yes", 1, None])
+def test_public_is_true_or_false(value: Any) -> None:
+    with pytest.raises(DataError, match="user 'u': 'public' is .*, expected true or false"):
+        parse_user({"user_id": "u", "public": value})

@@ -80,19 +80,19 @@ def ending_on(text: str) -> DemonstrationSet:
 def test_the_set_that_serves_the_rehearsing_users_wins(taste: str, weighs: bool) -> None:
     users = [user for user in USERS[2:] if user.pairs[0].chosen == taste]
     sets = [ending_on(PLAIN), ending_on(EXPERT)]
-    best = rehearsal(weighs=weighs).best(sets, users, SHOWN, np.random.default_rng(0))
+    best = rehearsal(weighs=weighs).best(sets, users, [SHOWN], np.random.default_rng(0))
     assert best[0].examples[-1][1] == taste
 
 
 def test_a_set_is_known_only_after_it_was_rehearsed() -> None:
     rng = np.random.default_rng(0)
-    assert rehearsal(weighs=True).best([ending_on(PLAIN)], [], SHOWN, rng) == ()
+    assert rehearsal(weighs=True).best([ending_on(PLAIN)], [], [SHOWN], rng) == ()
 
 
 def test_every_survivor_met_all_users() -> None:
     found = rehearsal(weighs=True)
     sets = draw_sets(SHOWN, count=6, rng=np.random.default_rng(1))
-    best = found.best(sets, USERS[2:15], SHOWN, np.random.default_rng(0))
+    best = found.best(sets, USERS[2:15], [SHOWN], np.random.default_rng(0))
     assert best
     assert all(len(found.takes[each]) == 13 for each in best)
     assert [found.reward(each) for each in best] == sorted(map(found.reward, best), reverse=True)
@@ -181,6 +181,6 @@ def test_variations_take_the_lean_out_of_a_set(seed: int) -> None:
     table.fill(USERS, TEXTS, "rewards")
     leaning = DemonstrationSet(((USERS[0], PLAIN), (USERS[1], EXPERT), (USERS[3], EXPERT)))
     found = Rehearsal(task, table, TEXTS)
-    best = found.best([leaning], USERS[4:], SHOWN, np.random.default_rng(seed))
+    best = found.best([leaning], USERS[4:], [SHOWN], np.random.default_rng(seed))
     assert leaning not in best[:1]
     assert found.reward(best[0]) > found.reward(leaning)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
+from popi_prompt.candidate import DEMOS, UNTUNED_CANDIDATE, Candidate, Demos
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.dataset import fingerprint
 from popi_prompt.drawing import sample
@@ -37,8 +37,14 @@ from popi_prompt.workflow import (
 )
 
 PLAIN = "use simple everyday words that a young child can easily understand"
-EXPERT = "use the precise technical terms that only an expert in the field understands"
+EXPERT = "precise technical terms only expert specialists understand disciplinary terminology"
 Fails = Callable[[Messages], ModelError | None]
+
+
+def said(text: str, mark: str) -> str:
+    """The words with a mark after every fourth, so that no two texts share six in a row."""
+    split = text.split()
+    return " ".join(" ".join([*split[i : i + 4], mark]) for i in range(0, len(split), 4))
 
 
 def people(count: int = 24) -> tuple[User, ...]:
@@ -49,8 +55,11 @@ def people(count: int = 24) -> tuple[User, ...]:
         users.append(
             User(
                 f"u{i:02d}",
-                (Preference(f"signal {i}", f"{chosen} {i}", f"{rejected} {i}"),),
-                tuple(Pair(f"pair {i} {k}", f"{chosen} {k}", f"{rejected} {k}") for k in range(2)),
+                (Preference(f"signal {i}", said(chosen, f"s{i}"), said(rejected, f"s{i}")),),
+                tuple(
+                    Pair(f"pair {i} {k}", said(chosen, f"p{i}x{k}"), said(rejected, f"p{i}x{k}"))
+                    for k in range(2)
+                ),
                 gold=chosen,
                 group="plain" if i % 2 else "expert",
             )
@@ -59,15 +68,29 @@ def people(count: int = 24) -> tuple[User, ...]:
 
 
 def by_the_nearest_demonstration(messages: Messages, sampling: Sampling) -> str:
-    """The summary of the demonstration that shares most words with the signals."""
+    """The summary of the demonstration whose words are about as long as those of the signals."""
     if messages[0].role != "system" or len(messages) < 4:
         return "nothing to say"
-    known = set(messages[-1].content.split())
+    here = word_length(messages[-1].content)
     shown = [
-        (len(known & set(signals.content.split())), -i, summary.content)
+        (abs(word_length(signals.content) - here), i, summary.content)
         for i, (signals, summary) in enumerate(zip(messages[1:-1:2], messages[2::2], strict=False))
     ]
-    return max(shown)[2]
+    return min(shown)[2]
+
+
+def word_length(text: str) -> float:
+    words = [word for word in text.split() if word.isalpha()]
+    return sum(map(len, words)) / max(len(words), 1)
+
+
+class Learner(FakeModel):
+    """Likely is what it would write."""
+
+    def logprobs(self, messages: Messages, responses: Sequence[str]) -> tuple[float, ...]:
+        text = by_the_nearest_demonstration(messages, Sampling())
+        super().logprobs(messages, responses)
+        return tuple(-1.0 if response == text else -3.0 for response in responses)
 
 
 def never(messages: Messages) -> ModelError | None:
@@ -79,7 +102,7 @@ def fakes(fails: Fails = never, *, deaf: bool = False, caps: Caps | None = None)
     generator = FakeModel(name="fake/generator", fails=fails)
     if deaf:
         generator.logprobs = lambda messages, responses: (-1.0,) * len(responses)  # type: ignore[method-assign]
-    inference = FakeModel(by_the_nearest_demonstration, name="fake/inference", fails=fails)
+    inference = Learner(by_the_nearest_demonstration, name="fake/inference", fails=fails)
     proposer = FakeModel("Say how to answer.", name="fake/proposer")
     models = {"generator": generator, "inference": inference, "proposer": proposer}
     return fake_door(models, caps)
@@ -116,12 +139,8 @@ def test_a_call_names_every_user_whose_signals_it_shows(
     models["inference"] = inference if weighs else FakeChatModel(inference)  # type: ignore[assignment]
     kept = Kept()
     use(fake_door(models, trace=kept))
-    optimize(people(), SETTINGS)
-    shown = [
-        (f"{word} {user.user_id[1:].lstrip('0') or 0}\n", user.user_id)
-        for user in people()
-        for word in ("understands", "understand")
-    ]
+    optimize(people(), replace(SETTINGS, demos="real"))
+    shown = [(f" s{int(user.user_id[1:])}\n", user.user_id) for user in people()]
     kinds = set()
     for call in kept.calls:
         text = "".join(f"{message.content}\n" for message in call.messages)
@@ -136,10 +155,11 @@ def test_a_call_names_every_user_whose_signals_it_shows(
     assert (("inference", "logprobs", True) in kinds) is weighs
 
 
-def test_two_opposite_tastes_are_told_apart(use: Callable[[Door], None]) -> None:
+@pytest.mark.parametrize("demos", DEMOS)
+def test_two_opposite_tastes_are_told_apart(use: Callable[[Door], None], demos: Demos) -> None:
     use(fakes())
     seen: list[Event] = []
-    done = optimize(people(), SETTINGS, observer=seen.append)
+    done = optimize(people(), replace(SETTINGS, demos=demos), observer=seen.append)
     kept = [event.program for event in seen if isinstance(event, Improved)]
     assert kept[0].candidate == UNTUNED_CANDIDATE
     assert kept[-1].candidate == done.program.candidate

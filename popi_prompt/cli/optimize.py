@@ -42,12 +42,17 @@ def command(
     far beside OUTPUT; at a cap the best one so far is OUTPUT. Run again, answers that were paid for
     come from the cache.
 
+    Demonstrations in the program are of invented people, unless all users are marked public or
+    --demos real says otherwise.
+
     \b
     Examples:
       popi-prompt optimize datasets/tastes.jsonl -o tastes.json
+      popi-prompt optimize users.jsonl -o p.json --demos synthetic --folds 5
       popi-prompt optimize users.jsonl -o p.json --generator openai/gpt-4o-mini --dry-run
       popi-prompt optimize users.jsonl -o p.json --optimizer mipro --max-calls 2000
     """
+    from popi_prompt.cli.consent import agreed
     from popi_prompt.dataset import load_users
 
     _check(output, untuned, dry_run)
@@ -60,6 +65,7 @@ def command(
     elif untuned:
         _write_untuned(users, settings, output, as_json)
     else:
+        agreed(users, settings, search.yes)
         done = _optimized(users, settings, output)
         done.program.save(output)
         _print(done, data, output, as_json)
@@ -118,13 +124,16 @@ def _keep_best(display: Display, output: Path) -> None:
 
 def _print(done: Optimized, data: Path, output: Path, as_json: bool) -> None:
     from popi_prompt.cli.render import print_json
-    from popi_prompt.cli.tables import print_report
+    from popi_prompt.cli.tables import print_folds, print_report
 
     print_bill(done.spent)
     if as_json:
         run = {"stopped": done.stopped, "shipped": done.shipped, "spent": bill_record(done.spent)}
-        print_json({"program": str(output), **run, **done.report.as_record()})
+        folds = {} if done.folds is None else {"folds": done.folds.as_record()}
+        print_json({"program": str(output), **run, **folds, **done.report.as_record()})
         return
+    if done.folds is not None:
+        print_folds(done.folds)
     if done.stopped is not None:
         click.echo(f"Ended early: {done.stopped}. This is the best program so far.")
     if done.report.rows:

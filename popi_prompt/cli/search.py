@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from popi_prompt.candidate import DEMOS, Demos
 from popi_prompt.cli.access import EMBEDDING_DEFAULT, SCORERS
 from popi_prompt.cli.gathered import gathered
 from popi_prompt.errors import UsageError
@@ -52,6 +53,14 @@ _OPTIONS = (
         "--token-penalty", default=0.0, show_default=True, type=float, help="Per token over."
     ),
     click.option("--force", is_flag=True, help="Write what was found, proven better or not."),
+    click.option(
+        "--demos",
+        type=click.Choice(DEMOS),
+        help="Of invented people, or of your users, word for word.  [default: synthetic, unless "
+        "all users are marked public]",
+    ),
+    click.option("--yes", is_flag=True, help="Do not ask before --demos real."),
+    click.option("--folds", type=click.IntRange(3), help="First repeat the search on N folds."),
 )
 
 
@@ -75,6 +84,9 @@ class SearchOptions:
     token_budget: int
     token_penalty: float
     force: bool
+    demos: Demos | None
+    yes: bool
+    folds: int | None
 
     def maximised(self) -> Reward:
         """The reward that the options name. Raises `UsageError` for numbers that cannot work."""
@@ -113,6 +125,8 @@ class SearchOptions:
             held_out=self.held_out,
             seed=self.seed,
             force=self.force,
+            demos=self.demos,
+            folds=self.folds,
             access=access,
         )
 

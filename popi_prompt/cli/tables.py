@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from popi_prompt.cli.render import plain, stdout
+from popi_prompt.folds import Folds
 from popi_prompt.intervals import Interval
 from popi_prompt.matrix import Cell, Transfer
 from popi_prompt.report import HARMED_RULE, Report
@@ -43,6 +44,25 @@ def print_report(report: Report, about: str) -> None:
         for failure in row.failures[:3]:
             reason = plain(failure.reason)
             console.print(f"failed, {TITLES[row.name]}: {reason}", markup=False)
+
+
+def print_folds(found: Folds) -> None:
+    """What the search gains on held-out users, fold by fold and over all of them."""
+    table = Table(
+        title="The search on other splits", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+    )
+    for column in ("fold", "learnt\nfrom", "chosen\nby", "held\nout", "found - untuned, D"):
+        table.add_column(column, justify="right")
+    for number, fold in enumerate(found.folds, start=1):
+        sizes = (len(part) for part in (fold.split.train, fold.split.val, fold.split.test))
+        table.add_row(str(number), *map(str, sizes), _signed(fold.gain()))
+    table.add_row("all", "", "", str(found.users), _signed(found.gain()))
+    console = stdout()
+    console.print(table)
+    for number, fold in enumerate(found.folds, start=1):
+        if fold.report is None:
+            console.print(plain(f"fold {number} failed: {fold.reason}"), markup=False)
+    console.print()
 
 
 def print_evaluation(report: Report, about: str) -> None:

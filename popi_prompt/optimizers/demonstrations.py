@@ -1,4 +1,7 @@
-"""Demonstration sets: training users whose best summary is clear, in an order to be rehearsed."""
+"""Demonstration sets: people whose best summary is clear, in an order to be rehearsed.
+
+People are training users, or invented where no user may be shown.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from popi_prompt.bank import Invented
 from popi_prompt.candidate import Demonstration
 from popi_prompt.models.door import Door
 from popi_prompt.optimizers.statements import RewardTable
@@ -20,6 +24,7 @@ _MOST_TOKENS = 1500
 _CLEAR = 0.6  # the share of a summary's users that may show it
 
 Example = tuple[User, str]
+Pool = Mapping[str, Sequence[User]]  # who may show a summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +36,14 @@ class DemonstrationSet:
     def rendered(self, view: View) -> tuple[Demonstration, ...]:
         """As the inference model is shown them."""
         return tuple(
-            Demonstration(render_signals(user.signals, view), summary, user.user_id)
+            Demonstration(render_signals(user.signals, view), summary, quoted(user))
             for user, summary in self.examples
         )
+
+
+def quoted(user: User) -> str | None:
+    """Whose text a demonstration holds, for the books; nobody's if they were invented."""
+    return None if isinstance(user, Invented) else user.user_id
 
 
 def draw_sets(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ from popi_prompt.candidate import Candidate
 from popi_prompt.evaluation import Metric
 from popi_prompt.events import Observer
 from popi_prompt.generator import Generator
+from popi_prompt.guard import Guard
 from popi_prompt.models.door import Door
 from popi_prompt.models.meter import Spent
 from popi_prompt.prompts import Conditioning
@@ -29,7 +30,8 @@ class Task:
     `keep(candidate, reward)` is called for every candidate that is better than all before, the
     untuned one first: what an interrupted run falls back to. `reward` is the mean over
     `validation()`, None for a candidate that is not scored yet. `trials` is about how many
-    candidates are scored on all of them.
+    candidates are scored on all of them. `guard` says what may be in a candidate; what it does not
+    allow is taken out of what is kept and found.
     """
 
     train: tuple[User, ...]
@@ -41,6 +43,7 @@ class Task:
     seed: int
     observer: Observer
     keep: Callable[[Candidate, float | None], None]
+    guard: Guard = field(default_factory=Guard)
 
     def metric(self, conditioning: Conditioning) -> Metric:
         """How candidates with this conditioning are measured."""

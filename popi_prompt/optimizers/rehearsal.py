@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -15,7 +15,7 @@ from popi_prompt.evaluation import in_parallel
 from popi_prompt.events import Advanced, PhaseStarted
 from popi_prompt.inference import summarizer
 from popi_prompt.models.attribution import attributed
-from popi_prompt.optimizers.demonstrations import DemonstrationSet, fits
+from popi_prompt.optimizers.demonstrations import DemonstrationSet, Pool, fits
 from popi_prompt.optimizers.optimizer import Task
 from popi_prompt.optimizers.statements import RewardTable
 from popi_prompt.optimizers.variations import Lean, vary
@@ -65,11 +65,12 @@ class Rehearsal:
         self,
         sets: Sequence[DemonstrationSet],
         users: Sequence[User],
-        by_summary: Mapping[str, Sequence[User]],
+        pools: Sequence[Pool],
         rng: np.random.Generator,
     ) -> tuple[DemonstrationSet, ...]:
         """The few best sets by reward, best first, after all of `users`.
 
+        A set is varied with people of the first pool that it could have been drawn from.
         Users come in blocks. While sets are varied, the most promising ones and their variations
         are kept: a set that leans a little can be varied into a good one, while one that always
         brings the most popular summary has a fair reward and no future.
@@ -80,7 +81,7 @@ class Rehearsal:
             self._rehearse(running, users[start:end])
             if turn < _ROUNDS and len(self.texts) > 1:
                 running = sorted(running, key=self._promise, reverse=True)
-                varied = self._varied(running[:_PARENTS], by_summary, rng)
+                varied = self._varied(running[:_PARENTS], pools, rng)
                 self._rehearse(varied, users[:end])
                 running = sorted([*running, *varied], key=self._promise, reverse=True)[:_PROMISING]
             else:
@@ -91,12 +92,12 @@ class Rehearsal:
     def _varied(
         self,
         parents: Sequence[DemonstrationSet],
-        by_summary: Mapping[str, Sequence[User]],
+        pools: Sequence[Pool],
         rng: np.random.Generator,
     ) -> list[DemonstrationSet]:
         """New sets of the parents' that fit a context."""
         varied = [
-            vary(parent, by_summary, self._lean(parent), rng)
+            vary(parent, _pool_of(parent, pools), self._lean(parent), rng)
             for parent in parents
             for _ in range(_CHILDREN)
         ]
@@ -146,8 +147,9 @@ class Rehearsal:
 
     def _weighted(self, users: Sequence[User], examples: DemonstrationSet) -> list[Take]:
         """By the inference model's distribution over the texts."""
-        shown = [(demo.signals, demo.summary) for demo in examples.rendered(VIEW)]
-        quoted = [user.user_id for user, _ in examples.examples]
+        demos = examples.rendered(VIEW)
+        shown = [(demo.signals, demo.summary) for demo in demos]
+        quoted = [demo.user_id for demo in demos]
         takes: list[Take] = []
         for user in users:
             signals = render_signals(user.signals, VIEW)
@@ -181,6 +183,17 @@ class Rehearsal:
                 self.task.observer(Advanced())
             takes.append(Take(reward, reward))
         return takes
+
+
+def _pool_of(examples: DemonstrationSet, pools: Sequence[Pool]) -> Pool:
+    return next(
+        (
+            pool
+            for pool in pools
+            if all(user in pool.get(text, ()) for user, text in examples.examples)
+        ),
+        {},
+    )
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from popi_prompt.optimizers.demonstrations import (
     users_by_summary,
 )
 from popi_prompt.optimizers.instructions import propose
+from popi_prompt.optimizers.invented import invented_people
 from popi_prompt.optimizers.optimizer import Task
 from popi_prompt.optimizers.rehearsal import VIEW, Rehearsal
 from popi_prompt.optimizers.statements import RewardTable, candidate_summaries
@@ -71,7 +72,9 @@ class Space:
 def build_space(task: Task) -> Space:
     """Score, rank and draw on training users; see the optimizer's docstring for the steps."""
     rng = np.random.default_rng(task.seed)
-    users = [task.train[i] for i in rng.permutation(len(task.train))[:_TRAINING_USERS]]
+    synthetic = task.guard.demos == "synthetic"
+    most = _REHEARSING_USERS if synthetic else _TRAINING_USERS
+    users = [task.train[i] for i in rng.permutation(len(task.train))[:most]]
     few, more = (users[:count] for count in _SCREENING_USERS)
     tables = {conditioning: RewardTable(task, conditioning) for conditioning in CONDITIONINGS}
     probe = tables[CONDITIONINGS[-1]]
@@ -85,7 +88,8 @@ def build_space(task: Task) -> Space:
     table.fill(more, texts, "scoring the best under the best conditioning")
     texts = table.kinds_of_taste(more, texts)
     table.fill(users, texts, "scoring what is left on all of them")
-    sets = _demonstrations(task, table, users, texts, rng)
+    demonstrations = _invented if synthetic else _demonstrations
+    sets = demonstrations(task, table, users, texts, rng)
     none = DemonstrationSet(())
     instructions = propose(task, sets[0] if sets else none, _PROPOSALS)
     best = (each for each in ranked[:_CONDITIONINGS] if each != UNTUNED_CONDITIONING)
@@ -101,23 +105,38 @@ def _demonstrations(
 ) -> tuple[DemonstrationSet, ...]:
     """Sets drawn from some of the users, the best in rehearsals with the others."""
     by_summary = users_by_summary(table, users, texts)
-    rehearsing = _in_turn(by_summary)[: min(_REHEARSING_USERS, len(users) // 2)]
+    halves = [found[1::2] for found in by_summary.values()]
+    rehearsing = _in_turn(halves)[: min(_REHEARSING_USERS, len(users) // 2)]
     shown = clearest(
         {
-            text: [user for user in found if user not in rehearsing]
+            text: [u for u in found if u not in rehearsing and task.guard.allows_user(u)]
             for text, found in by_summary.items()
         }
     )
     drawn = draw_sets(shown, count=_DRAWN, rng=rng)
     fitting = [each for each in drawn if fits(each, VIEW, task.door)]
-    return Rehearsal(task, table, texts).best(fitting, rehearsing, shown, rng)
+    return Rehearsal(task, table, texts).best(fitting, rehearsing, [shown], rng)
 
 
-def _in_turn(by_summary: Mapping[str, Sequence[User]]) -> list[User]:
-    """Every second user of each summary in turn, so that any first few hold all tastes."""
-    halves = [found[1::2] for found in by_summary.values()]
-    longest = max(map(len, halves), default=0)
-    return [half[i] for i in range(longest) for half in halves if i < len(half)]
+def _invented(
+    task: Task,
+    table: RewardTable,
+    users: Sequence[User],
+    texts: tuple[str, ...],
+    rng: np.random.Generator,
+) -> tuple[DemonstrationSet, ...]:
+    """A set of invented people for every dimension of taste, rehearsed with the users."""
+    tastes = invented_people(task, texts)
+    drawn = [each for taste in tastes for each in draw_sets(taste, count=1, rng=rng)]
+    fitting = [each for each in dict.fromkeys(drawn) if fits(each, VIEW, task.door)]
+    rehearsing = _in_turn(list(users_by_summary(table, users, texts).values()))
+    return Rehearsal(task, table, texts).best(fitting, rehearsing, tastes, rng)
+
+
+def _in_turn(groups: Sequence[Sequence[User]]) -> list[User]:
+    """One user of each group in turn, so that any first few hold all tastes."""
+    longest = max(map(len, groups), default=0)
+    return [group[i] for i in range(longest) for group in groups if i < len(group)]
 
 
 def _rank_conditionings(

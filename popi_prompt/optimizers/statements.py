@@ -15,6 +15,7 @@ from popi_prompt.inference import SUMMARY_SAMPLING
 from popi_prompt.models.attribution import attributed
 from popi_prompt.models.model import Sampling
 from popi_prompt.models.roles import Role
+from popi_prompt.ngrams import copies
 from popi_prompt.optimizers.optimizer import Task
 from popi_prompt.prompts import (
     Conditioning,
@@ -107,7 +108,8 @@ def candidate_summaries(task: Task, users: Sequence[User]) -> tuple[str, ...]:
     """Texts that may serve some user: the bank, own samples and, if stronger, the proposer's.
 
     A text sampled for one user is a candidate for all, so that users learn from each other; a text
-    that repeats the signals is no summary and is left out.
+    that repeats the signals is no summary and is left out, as is one that the guard does not let
+    into a program. Raises `OptimizationError` if none is left.
     """
     texts = [statement.text for statement in STATEMENTS]
     stronger = task.door.names["proposer"] != task.door.names["inference"]
@@ -122,17 +124,10 @@ def candidate_summaries(task: Task, users: Sequence[User]) -> tuple[str, ...]:
             if stronger:
                 found += _sampled(task, "proposer", summary_request(signals), SUMMARY_SAMPLING)
         texts += [text for text in found if not copies(text, signals, _COPIED_WORDS)]
-    return tuple(dict.fromkeys(texts))
-
-
-def copies(text: str, source: str, words: int) -> bool:
-    """Whether `text` shares that many words in a row with `source`."""
-    return not _runs(text, words).isdisjoint(_runs(source, words))
-
-
-def _runs(text: str, words: int) -> set[tuple[str, ...]]:
-    split = text.casefold().split()
-    return {tuple(split[i : i + words]) for i in range(len(split) - words + 1)}
+    allowed = tuple(text for text in dict.fromkeys(texts) if task.guard.allows(text))
+    if not allowed:
+        raise OptimizationError("every candidate summary repeats texts of users word for word")
+    return allowed
 
 
 def _sampled(task: Task, role: Role, messages: Messages, sampling: Sampling) -> list[str]:

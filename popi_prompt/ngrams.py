@@ -1,0 +1,52 @@
+"""Runs of words that texts share: what tells a copy from a text about the same thing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+RUN = 6  # words in a row that count as a copy
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
+
+Run = tuple[str, ...]
+
+
+def words(text: str) -> list[str]:
+    """Words without case and punctuation; of scripts without spaces each character is one."""
+    return _WORD.findall(text.casefold())
+
+
+def runs(text: str, count: int = RUN) -> Iterator[Run]:
+    """Every `count` words in a row; none of a shorter text."""
+    split = words(text)
+    return (tuple(split[i : i + count]) for i in range(len(split) - count + 1))
+
+
+def copies(text: str, source: str, count: int = RUN) -> bool:
+    """Whether `text` shares that many words in a row with `source`."""
+    return not set(runs(source, count)).isdisjoint(runs(text, count))
+
+
+class Runs:
+    """The runs of many texts, 8 bytes each; good within one process, as hashes of text are.
+
+    Two runs with one hash count as the same: a text may be refused for nothing, at odds of one in
+    10**12 a million runs, and none is let through.
+    """
+
+    def __init__(self, texts: Iterable[str] = ()):
+        self._hashes = np.unique(_hashes(texts))
+
+    def shared(self, text: str) -> int:
+        """How many different runs of `text` are among them."""
+        own = np.unique(_hashes((text,)))
+        places = np.searchsorted(self._hashes, own)
+        inside = places < len(self._hashes)
+        return int(np.sum(self._hashes[places[inside]] == own[inside]))
+
+
+def _hashes(texts: Iterable[str]) -> NDArray[np.int64]:
+    return np.fromiter((hash(run) for text in texts for run in runs(text)), dtype=np.int64)
