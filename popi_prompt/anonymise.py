@@ -117,7 +117,10 @@ def checked_salt(text: str, where: str) -> str:
 
 
 def _hashed(user_id: str, salt: bytes) -> str:
-    return "u-" + hmac.new(salt, user_id.encode(), hashlib.sha256).hexdigest()[:32]
+    return (
+        "u-"
+        + hmac.new(salt, user_id.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
+    )
 
 
 def _signal(signal: Signal) -> Signal:
