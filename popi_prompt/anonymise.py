@@ -75,7 +75,8 @@ def anonymise(user: User, salt: bytes) -> User:
     without the salt nobody can tell whose it is. Masks are numbered within one signal or pair,
     "[email 1]", so texts that differ still do, and equal prompts stay equal.
     """
-    return User(
+    return replace(
+        user,
         user_id=_hashed(user.user_id, salt),
         signals=tuple(_signal(signal) for signal in user.signals),
         pairs=tuple(_fields(pair, _masking(_values(pair))) for pair in user.pairs),
@@ -116,7 +117,10 @@ def checked_salt(text: str, where: str) -> str:
 
 
 def _hashed(user_id: str, salt: bytes) -> str:
-    return "u-" + hmac.new(salt, user_id.encode(), hashlib.sha256).hexdigest()[:32]
+    return (
+        "u-"
+        + hmac.new(salt, user_id.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
+    )
 
 
 def _signal(signal: Signal) -> Signal:
