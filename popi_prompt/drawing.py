@@ -13,6 +13,12 @@ from popi_prompt.errors import UsageError
 from popi_prompt.schema import Dialogue, Interaction, Preference, Signal, User
 
 
+def at_most(users: Sequence[User], count: int | None, seed: int) -> tuple[User, ...]:
+    """The users, or `count` of them drawn by the seed, in the order in which they are given."""
+    kept = {user.user_id for user in sample(users, count, seed)}
+    return tuple(user for user in users if user.user_id in kept)
+
+
 def sample(users: Sequence[User], count: int | None, seed: int) -> tuple[User, ...]:
     """At most `count` of the users, drawn by the seed; the order of the file does not matter."""
     users = sorted(users, key=attrgetter("user_id"))

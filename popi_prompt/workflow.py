@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate, Demos
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.dataset import fingerprint
+from popi_prompt.drawing import at_most
 from popi_prompt.drawing import sample as sample
 from popi_prompt.errors import BudgetExceeded, CallError
 from popi_prompt.evaluation import Failure, in_parallel
@@ -159,7 +160,7 @@ def optimize(
         report = Report((), scoring.scorer.name, scoring.scorer.prefers_label)
         if stopped is None:
             try:
-                test = sample(split.test, settings.held_out, settings.seed)
+                test = at_most(split.test, settings.held_out, settings.seed)
                 report = compare(found, test, scoring, observer=observer)
             except BudgetExceeded as stop:
                 stopped = str(stop)
@@ -188,7 +189,7 @@ def _folds(
         searched = search(split, scoring, settings, observer, guard=guard)
         if searched.stopped is not None:
             raise BudgetExceeded(searched.stopped)
-        test = sample(split.test, settings.held_out, settings.seed)
+        test = at_most(split.test, settings.held_out, settings.seed)
         return compare(searched.found, test, scoring, observer=observer)
 
     return cross_validate(splits, run)

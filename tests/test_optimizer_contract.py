@@ -263,13 +263,14 @@ def test_pairs_are_shown_to_no_inference_and_those_of_validation_to_no_proposer(
 
 @cases
 def test_the_program_says_who_found_it(name: str) -> None:
-    settings = Settings(optimizer=name, trials=3, force=True)
+    settings = Settings(optimizer=name, trials=3, force=True, demos="real")
     done = optimize(LEARNERS, settings, door=learning_door())
     assert done.program.origin.optimizer == make_optimizer(name).name
     assert done.curve[0].candidate == UNTUNED_CANDIDATE
+    # What it shows of users that validate it is taken out, and what is left may be the untuned one.
     row = done.report.row("compiled")
-    assert row is not None
-    assert row.mean(MARGIN).mean > 0
+    assert (row is None) == (done.found == UNTUNED_CANDIDATE)
+    assert row is None or row.mean(MARGIN).mean > 0
 
 
 def test_gepa_is_told_what_a_summary_did() -> None:

@@ -76,10 +76,10 @@ def command(
 
     from popi_prompt.cli.progress import Display
     from popi_prompt.comparison import compare
+    from popi_prompt.drawing import at_most
     from popi_prompt.workflow import held_out as never_seen
-    from popi_prompt.workflow import sample
 
-    measured = sample(never_seen(loaded, users), held_out, loaded.origin.seed)
+    measured = at_most(never_seen(loaded, users), held_out, loaded.origin.seed)
     names = access.names(loaded.models, generator=generator)
     names |= access.scoring_names(names["generator"], judge=judge, embedding=embedding_model)
     with Display() as display, access.door(names, display) as door:

@@ -62,11 +62,11 @@ def command(
     users = load_users(data, need_pairs=True)
 
     from popi_prompt.cli.progress import Display
+    from popi_prompt.drawing import at_most
     from popi_prompt.transfer import transfer
     from popi_prompt.workflow import held_out as never_seen
-    from popi_prompt.workflow import sample
 
-    measured = sample(never_seen(loaded, users), held_out, loaded.origin.seed)
+    measured = at_most(never_seen(loaded, users), held_out, loaded.origin.seed)
     names = dict(access.names(loaded.models))
     names |= access.scoring_names(names["generator"], judge=judge, embedding=embedding_model)
     routes = [access.routes({**names, "generator": name})["generator"] for name in generators]
