@@ -6,8 +6,10 @@ import json
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from popi_prompt.errors import DataError, UsageError
 
@@ -51,12 +53,19 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
 
     A private file is its owner's alone: mode 0600.
     """
+    with writing(path, private=private) as file:
+        file.write(text)
+
+
+@contextmanager
+def writing(path: Path, *, private: bool = False) -> Iterator[TextIO]:
+    """A file that takes its place when the block ends, and leaves nothing where it raises."""
     check_writable(path)
     # Not named after `path`: a name as long as the file system allows has no room for more.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".popi-", suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+            yield file
         if not private:  # as `mkstemp` makes it
             umask = os.umask(0)
             os.umask(umask)

@@ -20,6 +20,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 ORDER = [
     "errors",
     "schema",
+    "anonymise",
     "records",
     "files",
     "dataset",
@@ -51,6 +52,7 @@ ORDER = [
     "program",
     "provenance",
     "workflow",
+    "finetune",
     "noise",
     "headroom",
     "verdict",
@@ -159,7 +161,19 @@ COMMANDS = ["", "check", "optimize", "evaluate", "infer", "respond", "show", "ex
 
 @pytest.mark.parametrize(
     "command",
-    ["", "check", "optimize", "evaluate", "transfer", "infer", "trace", "cache", "cache stats"],
+    [
+        "",
+        "check",
+        "optimize",
+        "evaluate",
+        "transfer",
+        "infer",
+        "trace",
+        "cache",
+        "cache stats",
+        "finetune",
+        "finetune export",
+    ],
 )
 def test_help_loads_nothing_heavy(command: str) -> None:
     code = f"""
