@@ -49,7 +49,7 @@ def export(
     parts = parts_of(program, users, plan.max_users, validate=plan.validation is not None)
     copies = _copies(program, users)
     draws = Draws(plan.draws, plan.temperature, program.origin.seed)
-    recipe = _recipe(program, plan, door)
+    recipe = recipe_of(program, plan, door)
     with SamplesFile(plan.samples, recipe) as store:
         wanted = _missing((*parts.train, *parts.validation), store, draws)
         failed: dict[str, str] = {}
@@ -91,7 +91,8 @@ def _copies(program: Program, users: Sequence[User]) -> Copies:
     return Copies(chain(shown, told))
 
 
-def _recipe(program: Program, plan: Plan, door: Door) -> Recipe:
+def recipe_of(program: Program, plan: Plan, door: Door) -> Recipe:
+    """What the samples of this plan depend on."""
     record = program.as_record()
     parts = {key: record[key] for key in ("instruction", "view", "conditioning", "demonstrations")}
     scorer = plan.scorer or program.origin.scorer

@@ -42,7 +42,7 @@ def parts_of(
     """
     seed = program.origin.seed
     own = own_split(program, users)
-    split = own or split_users(users, seed=seed)
+    split = own or split_users(sample(users, None, seed), seed=seed)
     train = sample(split.train, most, seed)
     validation = sample(split.val, most, seed) if validate else ()
     with_pairs = sum(bool(user.pairs) for user in users)
