@@ -169,9 +169,8 @@ def test_more_draws_pay_only_for_the_new_ones(tmp_path: Path) -> None:
     again = FakeModel(reply)
     fewer = run(plan_in(tmp_path, draws=2), inference=again)
     assert again.calls == []
-    assert fewer.train.left_out == {
-        NO_GAIN: sum(u.signals[0].chosen == EXPERT for u in split.train)
-    }  # type: ignore[union-attr]
+    experts = [each for each in split.train if each.pairs[0].chosen == EXPERT]
+    assert fewer.train.left_out == {NO_GAIN: len(experts)}
 
 
 def test_a_user_who_changed_is_drawn_again(tmp_path: Path) -> None:

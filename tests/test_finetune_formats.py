@@ -52,7 +52,7 @@ ODD = [
 
 texts = st.lists(
     st.one_of(
-        st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), min_size=1),
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1),
         st.sampled_from(ODD),
     ),
     min_size=1,
@@ -172,8 +172,11 @@ def test_formats_differ_where_providers_do() -> None:
     whole = {"messages": [*prompt, {"role": "assistant", "content": "a"}]}
     for provider in ("openai", "together", "fireworks"):
         assert record(provider, "sft") == whole
-    tools = {"tools": [], "parallel_tool_calls": True}
-    assert record("openai", "preference") == {"input": {"messages": prompt, **tools}, **outputs}
+    tools: dict[str, object] = {"tools": [], "parallel_tool_calls": True}
+    assert record("openai", "preference") == {
+        "input": {**tools, "messages": prompt},
+        **outputs,
+    }
     assert record("together", "preference") == {"input": {"messages": prompt}, **outputs}
     assert record("fireworks", "preference") == {
         "input": {"messages": prompt, "tools": []},
