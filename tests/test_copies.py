@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from popi_prompt.finetune.copies import WORDS, Copies, texts_of
@@ -44,6 +44,7 @@ def test_runs_do_not_cross_texts() -> None:
 
 
 @given(st.lists(few_words, max_size=4), few_words)
+@settings(deadline=None)
 def test_it_finds_what_a_search_finds(texts: list[str], text: str) -> None:
     words = text.split()
     runs = [" ".join(words[i : i + WORDS]) for i in range(len(words) - WORDS + 1)]

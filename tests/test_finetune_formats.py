@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from finetune_scene import door_of, plan_in, program_of, reply, users
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError
 
@@ -86,6 +86,7 @@ def validator(found: Format) -> Draft202012Validator:
 @given(
     person=people, written=st.tuples(summaries, summaries), view=st.sampled_from(["full", "liked"])
 )
+@settings(deadline=None)
 def test_every_line_is_valid_whatever_people_write(
     provider: str, kind: str, found: Format, person: User, written: tuple[str, str], view: str
 ) -> None:
@@ -161,7 +162,7 @@ def test_exported_files_are_valid_and_hold_demonstrations_where_wanted(
 def test_formats_differ_where_providers_do() -> None:
     example = Example((Message("system", "s"), Message("user", "u")), "a", "b")
     prompt = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
-    outputs = {
+    outputs: dict[str, object] = {
         "preferred_output": [{"role": "assistant", "content": "a"}],
         "non_preferred_output": [{"role": "assistant", "content": "b"}],
     }

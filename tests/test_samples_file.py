@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from popi_prompt.errors import DataError, UsageError
@@ -135,6 +135,7 @@ def test_damage_is_named_with_its_line(path: Path, content: str, line: int, says
         max_size=3,
     )
 )
+@settings(deadline=None)
 def test_any_text_survives(tmp_path_factory: pytest.TempPathFactory, found: list[Sample]) -> None:
     path = tmp_path_factory.mktemp("samples") / "s.jsonl"
     drawn = Drawn("\u2028\ud800", "k", tuple(found))
