@@ -68,9 +68,10 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
 
 @contextmanager
 def writing(path: Path, *, private: bool = False) -> Iterator[TextIO]:
-    """Write beside, then rename: a reader sees the old file or the new one, never half.
+    """A file that takes its place when the block ends, and leaves nothing where it raises.
 
-    A private file is its owner's alone: mode 0600.
+    It is written beside, then renamed: a reader sees the old file or the new one, never half. A
+    private file is its owner's alone: mode 0600.
     """
     check_writable(path)
     # Not named after `path`: a name as long as the file system allows has no room for more.

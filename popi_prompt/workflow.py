@@ -321,12 +321,17 @@ def infer_all(
 
 def held_out(program: Program, users: Sequence[User]) -> tuple[User, ...]:
     """The users a program never saw: the test part of its own data, all users of other data."""
-    with_pairs = tuple(user for user in users if user.pairs)
+    split = own_split(program, users)
+    return tuple(user for user in users if user.pairs) if split is None else split.test
+
+
+def own_split(program: Program, users: Sequence[User]) -> Split | None:
+    """The parts by which the program was compiled; None where it was from other users."""
     for count in (None, program.origin.users):
         own = sample(users, count, program.origin.seed)
         if fingerprint(own) == program.origin.dataset:
-            return split_users(own, seed=program.origin.seed).test
-    return with_pairs
+            return split_users(own, seed=program.origin.seed)
+    return None
 
 
 def _described(split: Split) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from popi_prompt.errors import OptimizationError
-from popi_prompt.intervals import FEWEST, Tally, as_record, bootstrap, tally
+from popi_prompt.intervals import FEWEST, MOST, Tally, as_record, bootstrap, tally
 
 values = st.lists(st.floats(-100, 100), min_size=1, max_size=30)
 enough = st.lists(st.floats(-100, 100), min_size=FEWEST, max_size=30)
@@ -132,3 +132,11 @@ def test_every_user_is_helped_unchanged_or_harmed(differences: list[float]) -> N
 
 def test_rounding_changes_no_user() -> None:
     assert tally([0.5, 0.1 + 0.2 - 0.3, 0.0, -2.0]) == Tally(1, 2, 1)
+
+
+def test_of_many_values_it_is_the_normal_interval_and_joins_the_resampled_one() -> None:
+    found = [float(each) for each in np.random.default_rng(0).normal(1, 2, MOST + 1)]
+    many, fewer = bootstrap(found), bootstrap(found[:-1])
+    half = 1.959964 * float(np.std(found, ddof=1)) / math.sqrt(len(found))
+    assert (many.low, many.high) == pytest.approx((many.mean - half, many.mean + half))
+    assert many.high - many.mean == pytest.approx(fewer.high - fewer.mean, rel=0.05)

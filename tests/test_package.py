@@ -64,6 +64,7 @@ ORDER = [
     "folds",
     "workflow",
     "bench",
+    "finetune",
     "noise",
     "headroom",
     "verdict",
@@ -176,7 +177,7 @@ COMMANDS = ["", "check", "optimize", "evaluate", "infer", "respond", "show", "ex
     "command",
     [
         *("", "check", "optimize", "evaluate", "transfer", "infer", "import", "bench"),
-        *("trace", "cache", "cache stats", "data", "data split"),
+        *("trace", "cache", "cache stats", "data", "data split", "finetune", "finetune export"),
     ],
 )
 def test_help_loads_nothing_heavy(command: str) -> None:
@@ -238,6 +239,8 @@ def test_every_module_says_what_it_is() -> None:
 
 def test_every_drawer_and_the_programs_are_packaged() -> None:
     settings = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))
-    folders = {f"popi_prompt.{init.parent.name}" for init in ROOT.glob("*/__init__.py")}
+    folders = {
+        ".".join(init.parent.relative_to(ROOT.parent).parts) for init in ROOT.rglob("__init__.py")
+    }
     packages = settings["tool"]["setuptools"]["packages"]
-    assert set(packages) == {"popi_prompt", "popi_prompt.programs", *folders}
+    assert set(packages) == {"popi_prompt.programs", *folders}

@@ -25,6 +25,7 @@ _COMMANDS = {
     "export": "export",
     "import": "importing",
     "data": "data",
+    "finetune": "finetune",
     "trace": "trace",
     "cache": "cache",
 }

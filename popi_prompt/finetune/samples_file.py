@@ -1,0 +1,134 @@
+"""The file of samples: one JSON line a user, written as users are done, so a run can go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from popi_prompt.errors import DataError, UsageError
+from popi_prompt.files import check_writable, parse_json
+from popi_prompt.finetune.samples import Drawn, Missed, Recipe, Sample
+
+SCHEMA = "popi-prompt/samples/1"
+
+
+class SamplesFile:
+    """Reads and appends; mode 0600, only places in memory. Thread-safe; a user's last line counts.
+
+    What a crash cut off is removed. Raises `UsageError` for a file that cannot be written or was
+    made by another recipe, `DataError` with file and line for one that holds no samples.
+    """
+
+    def __init__(self, path: Path, recipe: Recipe):
+        check_writable(path)
+        self._path = path
+        self._lock = threading.Lock()
+        self._places: dict[str, tuple[int, int]] = {}
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise UsageError(f"cannot write {str(path)!r}: {error.strerror}") from None
+        try:
+            self._end = self._read(recipe)
+        except BaseException:
+            os.close(self._file)
+            raise
+        os.fchmod(self._file, 0o600)
+        if self._end == 0:
+            self._append({"schema": SCHEMA, "recipe": recipe.as_record()})
+
+    def __enter__(self) -> SamplesFile:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        os.close(self._file)
+
+    def get(self, user_id: str, key: str) -> Drawn:
+        """The draws of a user; none where their signals or pairs have changed since."""
+        with self._lock:
+            place = self._places.get(user_id)
+        if place is None:
+            return Drawn(user_id, key)
+        offset, length = place
+        found = _drawn(json.loads(os.pread(self._file, length, offset)))
+        return found if found.key == key else Drawn(user_id, key)
+
+    def put(self, drawn: Drawn) -> None:
+        """Append all draws of a user."""
+        place = self._append(asdict(drawn))
+        with self._lock:
+            self._places[drawn.user_id] = place
+
+    def _append(self, record: dict[str, Any]) -> tuple[int, int]:
+        data = json.dumps(record).encode() + b"\n"
+        with self._lock:
+            place = (self._end, len(data))
+            rest = data
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+            self._end += len(data)
+        return place
+
+    def _read(self, recipe: Recipe) -> int:
+        """Find where each user's line is; the offset where the next one goes."""
+        offset = 0
+        with open(self._path, "rb") as file:
+            for line, raw in enumerate(file, start=1):
+                if not raw.endswith(b"\n"):
+                    os.ftruncate(self._file, offset)
+                    break
+                record = self._parsed(raw, line)
+                if line == 1:
+                    self._check(record, recipe)
+                else:
+                    self._places[self._user(record, line)] = (offset, len(raw))
+                offset += len(raw)
+        return offset
+
+    def _parsed(self, raw: bytes, line: int) -> Any:
+        try:
+            return parse_json(raw.decode("utf-8"), self._path, line)
+        except UnicodeDecodeError:
+            raise DataError("is not valid UTF-8", path=self._path, line=line) from None
+
+    def _check(self, record: Any, recipe: Recipe) -> None:
+        if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+            raise DataError(
+                f"holds no samples: the first line does not name {SCHEMA!r}",
+                path=self._path,
+                line=1,
+            )
+        was, now = record.get("recipe"), recipe.as_record()
+        if was == now:
+            return
+        known = was if isinstance(was, dict) else {}
+        name = next(name for name in now if known.get(name) != now[name])
+        raise UsageError(
+            f"{self._path} was sampled with {name} {known.get(name)!r}, this export has "
+            f"{now[name]!r}; name another file with --samples"
+        )
+
+    def _user(self, record: Any, line: int) -> str:
+        try:
+            return _drawn(record).user_id
+        except (KeyError, TypeError, ValueError) as error:
+            problem = f"holds no samples of a user ({type(error).__name__}: {error})"
+            raise DataError(problem, path=self._path, line=line) from None
+
+
+def _drawn(record: Any) -> Drawn:
+    return Drawn(
+        str(record["user_id"]),
+        str(record["key"]),
+        tuple(
+            Sample(int(s["number"]), str(s["text"]), float(s["reward"]), float(s["margin"]))
+            for s in record["samples"]
+        ),
+        tuple(
+            Missed(int(m["number"]), str(m["error"]), str(m["reason"])) for m in record["missed"]
+        ),
+    )
