@@ -342,7 +342,8 @@ def test_prism_takes_the_opening_prompts_from_either_file(files: Files, tmp_path
     rated = [s for s in user.signals if isinstance(s, Preference)]
     assert len(rated) == 3
     assert len(user.pairs) == 1
-    for each in (*rated, *user.pairs):
+    contrasts: list[Preference | Pair] = [*rated, *user.pairs]
+    for each in contrasts:
         name = each.prompt.replace("opening ", "c")
         assert each.chosen == f"{name} answer 1 to turn 0"
         assert each.rejected == f"{name} answer 2 to turn 0"
