@@ -28,6 +28,7 @@ from popi_prompt.cli.progress import Display
 from popi_prompt.cli.render import stdout
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.dataset import fingerprint, load_users
+from popi_prompt.drawing import sample
 from popi_prompt.errors import DataError, PopiError, UsageError
 from popi_prompt.evaluation import Outcome
 from popi_prompt.files import check_writable, parse_json, read_bytes, write_text
@@ -38,7 +39,7 @@ from popi_prompt.rows import COMPILED, UNTUNED, Row
 from popi_prompt.schema import User
 from popi_prompt.scorers import make_scorer
 from popi_prompt.split import split_users
-from popi_prompt.workflow import Settings, optimize, sample
+from popi_prompt.workflow import Settings, optimize
 
 OUTPUT = Path(__file__).parent / "results" / "ablation.json"
 SMALL, LARGE = "local/smollm2-135m", "local/qwen2.5-coder-1.5b"
@@ -112,7 +113,7 @@ def _optimized(users: Sequence[User], settings: Settings, display: Display) -> R
 
 def _untuned(users: Sequence[User], settings: Settings, display: Display) -> Row:
     """The plain instruction on the same held-out users."""
-    test = split_users(users, seed=settings.seed).test[: settings.held_out]
+    test = sample(split_users(users, seed=settings.seed).test, settings.held_out, settings.seed)
     with settings.door(display) as door:
         scoring = Scoring(door, make_scorer(settings.scorer, door), PopiReward())
         row = compare(UNTUNED_CANDIDATE, test, scoring, (UNTUNED,), display).row(UNTUNED)

@@ -10,12 +10,23 @@ import numpy as np
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.errors import BadResponse
-from popi_prompt.evaluation import Failure, Outcome, Result, Summarize
+from popi_prompt.evaluation import ByPrompt, Failure, Outcome, Result, Summarize
 from popi_prompt.inference import summarizer
 from popi_prompt.models.door import Door
 from popi_prompt.prompts import render_signals
-from popi_prompt.rows import COMPILED, GOLD, NO_CONTEXT, OPPOSITE, RAW, SHUFFLED, UNTUNED, Row
-from popi_prompt.schema import Pair, User
+from popi_prompt.retrieval import Retrieval, Words
+from popi_prompt.rows import (
+    COMPILED,
+    GOLD,
+    NO_CONTEXT,
+    OPPOSITE,
+    RAW,
+    RETRIEVED,
+    SHUFFLED,
+    UNTUNED,
+    Row,
+)
+from popi_prompt.schema import Pair, Signal, User
 from popi_prompt.scorers.scorer import PairScore
 
 _SEED = 0  # of who gets whose text
@@ -30,12 +41,18 @@ class Context:
 
 
 def context(
-    name: str, candidate: Candidate, users: Sequence[User], door: Door, own: Row | None = None
+    name: str,
+    candidate: Candidate,
+    users: Sequence[User],
+    door: Door,
+    own: Row | None = None,
+    retrieval: Retrieval | None = None,
 ) -> Context | None:
     """What a row tells; None where these users do not have it.
 
     All but the untuned program use the candidate's conditioning, so that they differ from it in
     the text alone. `own` is the program's row, whose summaries "shuffled" deals out anew.
+    `retrieval` finds the signals of "retrieved"; by default BM25 over these users' signals.
     """
     told: Summarize | None = None
     if name == UNTUNED:
@@ -46,6 +63,8 @@ def context(
         told = _nothing
     elif name == RAW:
         told = _raw
+    elif name == RETRIEVED:
+        told = _retrieved(retrieval if retrieval is not None else Retrieval(Words(users)))
     elif name == SHUFFLED and own is not None:
         told = _shuffled(own)
     elif name == GOLD and all(user.gold is not None for user in users):
@@ -65,10 +84,25 @@ def _gold(user: User) -> str | None:
 
 def _raw(user: User) -> str:
     """The signals as the inference model would read them in full."""
+    return render_signals(_signals(user))
+
+
+def _retrieved(retrieval: Retrieval) -> Summarize:
+    """For each prompt the signals that are most like it, in full."""
+
+    def told(user: User) -> ByPrompt:
+        signals = _signals(user)
+        prompts = dict.fromkeys(pair.prompt for pair in user.pairs)
+        return ByPrompt({each: render_signals(retrieval.of(each, signals)) for each in prompts})
+
+    return told
+
+
+def _signals(user: User) -> tuple[Signal, ...]:
     if not user.signals:
         problem = "there are no signals to show"
         raise BadResponse(problem, role="generator", user_id=user.user_id)
-    return render_signals(user.signals)
+    return user.signals
 
 
 def _shuffled(own: Row) -> Summarize | None:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from popi_prompt.errors import DataError, UsageError
-from popi_prompt.files import parse_json, read_bytes, write_text
+from popi_prompt.files import parse_json, read_lines, writing
 from popi_prompt.records import parse_user, user_record
 from popi_prompt.schema import User
+
+NO_USERS = "holds no users; expected one JSON object a line"
 
 
 def load_users(path: str | Path, *, need_pairs: bool = False) -> tuple[User, ...]:
@@ -23,40 +25,62 @@ def load_users(path: str | Path, *, need_pairs: bool = False) -> tuple[User, ...
     """
     path = Path(path)
     users: list[User] = []
-    lines: dict[str, int] = {}
-    for line, raw in read_jsonl(path):
-        try:
-            user = parse_user(raw)
-            if need_pairs and not user.pairs:
-                raise DataError(f"user {user.user_id!r} has no pairs, and they are needed here")
-        except DataError as error:
-            raise DataError(error.problem, path=path, line=line) from None
-        if user.user_id in lines:
-            first = lines[user.user_id]
-            raise DataError(
-                f"user_id {user.user_id!r} is on line {first} already; ids must be unique",
-                path=path,
-                line=line,
-            )
-        lines[user.user_id] = line
-        users.append(user)
+    for _, found in read_users(path, need_pairs=need_pairs):
+        if isinstance(found, DataError):
+            raise found
+        users.append(found)
     if not users:
-        raise DataError("holds no users; expected one JSON object a line", path=path)
+        raise DataError(NO_USERS, path=path)
     return tuple(users)
+
+
+def read_users(path: Path, *, need_pairs: bool = False) -> Iterator[tuple[int, User | DataError]]:
+    """Each line's number and user, or what is wrong with it; lines after it are read all the same.
+
+    Raises `DataError` where the file itself cannot be read.
+    """
+    lines: dict[str, int] = {}
+    for line, raw in enumerate(read_lines(path), start=1):
+        try:
+            text = _text(raw, path, line)
+            if not text:
+                continue
+            user = _user(parse_json(text, path, line), need_pairs)
+            if user.user_id in lines:
+                first = lines[user.user_id]
+                raise DataError(
+                    f"user_id {user.user_id!r} is on line {first} already; ids must be unique"
+                )
+        except DataError as error:
+            yield line, DataError(error.problem, path=path, line=line)
+            continue
+        lines[user.user_id] = line
+        yield line, user
+
+
+def _user(raw: Any, need_pairs: bool) -> User:
+    user = parse_user(raw)
+    if need_pairs and not user.pairs:
+        raise DataError(f"user {user.user_id!r} has no pairs, and they are needed here")
+    return user
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
     """Yield (line number, JSON value). Raises `DataError` for bytes that are not UTF-8 JSON."""
-    for line, raw in enumerate(read_bytes(path).split(b"\n"), start=1):
-        if b"\x00" in raw:
-            raise DataError("holds a NUL byte; is this a text file?", path=path, line=line)
-        try:
-            text = raw.decode("utf-8-sig" if line == 1 else "utf-8").strip()
-        except UnicodeDecodeError as error:
-            problem = f"is not valid UTF-8 at byte {error.start + 1} of the line"
-            raise DataError(problem, path=path, line=line) from None
+    for line, raw in enumerate(read_lines(path), start=1):
+        text = _text(raw, path, line)
         if text:
             yield line, parse_json(text, path, line)
+
+
+def _text(raw: bytes, path: Path, line: int) -> str:
+    if b"\x00" in raw:
+        raise DataError("holds a NUL byte; is this a text file?", path=path, line=line)
+    try:
+        return raw.decode("utf-8-sig" if line == 1 else "utf-8").strip()
+    except UnicodeDecodeError as error:
+        problem = f"is not valid UTF-8 at byte {error.start + 1} of the line"
+        raise DataError(problem, path=path, line=line) from None
 
 
 def pick_user(users: Sequence[User], user_id: str | None, path: Path) -> User:
@@ -72,13 +96,15 @@ def pick_user(users: Sequence[User], user_id: str | None, path: Path) -> User:
 
 
 def write_users(path: str | Path, users: Iterable[User]) -> None:
-    """Write users as JSONL, whole or not at all."""
+    """Write users as JSONL, whole or not at all, for their owner alone: mode 0600."""
     write_jsonl(Path(path), (user_record(user) for user in users))
 
 
 def write_jsonl(path: Path, records: Iterable[Any]) -> None:
-    """Write JSON values, one a line, whole or not at all."""
-    write_text(path, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records))
+    """Write JSON values, one a line, whole or not at all; they hold text of users: mode 0600."""
+    with writing(path, private=True) as file:
+        for record in records:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def fingerprint(users: Sequence[User]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from popi_prompt.models.attribution import attributed
 from popi_prompt.models.stopwatch import stopwatch, wait_for_all
 from popi_prompt.prompts import render_signals
 from popi_prompt.rewards import Reward, weighted_mean
-from popi_prompt.schema import User
+from popi_prompt.schema import Pair, User
 from popi_prompt.scorers.scorer import PairScore, Scorer
 
 T = TypeVar("T")
@@ -24,8 +24,21 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
+class ByPrompt:
+    """A text for each of a user's prompts, in place of one text for the user."""
+
+    texts: Mapping[str, str]
+
+
+Told = str | ByPrompt | None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """One user under one context. `summary` is None for no context."""
+    """One user under one context. `summary` is None for no context, and where texts differ.
+
+    `tokens` of texts that differ is their mean, rounded.
+    """
 
     user_id: str
     summary: str | None
@@ -68,19 +81,33 @@ class Metric:
     scorer: Scorer
     reward: Reward
 
-    def outcome(self, user: User, summary: str | None) -> Outcome:
-        """Score all pairs of a user under a summary. Raises `ModelError` that names the user."""
+    def outcome(self, user: User, told: Told) -> Outcome:
+        """Score all pairs of a user under what is told. Raises `ModelError` that names the user."""
         with attributed(user_id=user.user_id):
             scores = tuple(
-                replace(self.scorer.score(self.generator, user, pair, summary), weight=pair.weight)
+                replace(
+                    self.scorer.score(self.generator, user, pair, _text(told, pair)),
+                    weight=pair.weight,
+                )
                 for pair in user.pairs
             )
-            tokens = 0 if summary is None else self.generator.overhead(summary)
+            tokens = self._tokens(told)
         reward = self.reward.of_user(scores, tokens)
+        summary = told if isinstance(told, str) else None
         return Outcome(user.user_id, summary, tokens, scores, reward)
 
+    def _tokens(self, told: Told) -> int:
+        if isinstance(told, ByPrompt):
+            counts = [self.generator.overhead(text) for text in told.texts.values()]
+            return round(sum(counts) / len(counts))
+        return 0 if told is None else self.generator.overhead(told)
 
-Summarize = Callable[[User], "str | None"]
+
+def _text(told: Told, pair: Pair) -> str | None:
+    return told.texts[pair.prompt] if isinstance(told, ByPrompt) else told
+
+
+Summarize = Callable[[User], Told]
 
 
 def evaluate(

@@ -6,16 +6,30 @@ import json
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from popi_prompt.errors import DataError, UsageError
 
 
 def read_bytes(path: Path) -> bytes:
     """The file's bytes; every way a file cannot be read is one `DataError`."""
-    try:
+    with _readable(path):
         return path.read_bytes()
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """The file's lines as they are read, so that a large file is never in memory as a whole."""
+    with _readable(path), path.open("rb") as file:
+        yield from file
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise DataError("no such file", path=path) from None
     except OSError as error:
@@ -47,6 +61,13 @@ def parse_json(text: str, path: Path | None = None, line: int | None = None) -> 
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Write a text as `writing` does."""
+    with writing(path, private=private) as file:
+        file.write(text)
+
+
+@contextmanager
+def writing(path: Path, *, private: bool = False) -> Iterator[TextIO]:
     """Write beside, then rename: a reader sees the old file or the new one, never half.
 
     A private file is its owner's alone: mode 0600.
@@ -56,7 +77,7 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".popi-", suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+            yield file
         if not private:  # as `mkstemp` makes it
             umask = os.umask(0)
             os.umask(umask)

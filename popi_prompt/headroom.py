@@ -8,6 +8,7 @@ from typing import Literal
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE
 from popi_prompt.contexts import context, longest_answers
+from popi_prompt.drawing import sample
 from popi_prompt.errors import OptimizationError
 from popi_prompt.evaluation import Failure, Metric, evaluate
 from popi_prompt.events import Observer, PhaseStarted, ignore
@@ -37,7 +38,6 @@ from popi_prompt.rows import (
 from popi_prompt.schema import User
 from popi_prompt.scorers import Scorer, make_scorer
 from popi_prompt.split import split_users
-from popi_prompt.workflow import sample
 
 CHECKED_USERS = 40
 Finding = Literal["pays", "noise", "no gain", "not personal", "one text", "too few"]

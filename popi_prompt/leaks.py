@@ -91,8 +91,8 @@ class _Seen:
 
     def __init__(self, prompts: Iterable[str], answers: Iterable[str], near: float):
         self._prompts = {normal(prompt) for prompt in prompts}
-        self._near_prompts = Near((shingles(prompt) for prompt in self._prompts), near)
-        self._near_answers = Near((shingles(answer) for answer in set(answers)), near)
+        self._near_prompts = near_any((shingles(prompt) for prompt in self._prompts), near)
+        self._near_answers = near_any((shingles(answer) for answer in set(answers)), near)
 
     def among(self, pairs: Iterable[Pair]) -> Leaks:
         counts: Counter[str] = Counter()
@@ -115,36 +115,47 @@ class _Seen:
 
 def shingles(text: str) -> Shingles:
     """Pairs of neighbouring words, with both ends, without case and punctuation."""
-    words = ["", *_WORD.findall(text.casefold())[:_MOST_WORDS], ""]
-    if len(words) == 2:
-        words = ["", normal(text), ""]
-    return frozenset(hash(both) for both in pairwise(words))
+    found = ["", *words(text)[:_MOST_WORDS], ""]
+    if len(found) == 2:
+        found = ["", normal(text), ""]
+    return frozenset(hash(both) for both in pairwise(found))
+
+
+def words(text: str) -> list[str]:
+    """Words without case and punctuation; of Chinese and Japanese, characters."""
+    return _WORD.findall(text.casefold())
 
 
 class Near:
-    """Finds whether any of many sets has a Jaccard similarity of `near` or more with another one.
+    """Finds which of many sets have a Jaccard similarity of `near` or more with another one.
 
     Two such sets share one of the few rarest members of each, so only sets that do are compared
     (prefix filtering: S. Chaudhuri, V. Ganti, R. Kaushik, A primitive operator for similarity joins
-    in data cleaning, ICDE 2006). Nothing is missed.
+    in data cleaning, ICDE 2006). Nothing is missed. What is rare is counted in `population`, all
+    sets that may be added; it holds none of them yet.
     """
 
-    def __init__(self, sets: Iterable[Shingles], near: float):
+    def __init__(self, population: Iterable[Shingles], near: float):
         self._near = near
-        distinct = set(sets)
-        self._frequency = Counter(member for each in distinct for member in each)
+        self._frequency = Counter(member for each in population for member in each)
         self._by_rare: dict[int, list[Shingles]] = defaultdict(list)
-        for each in distinct:
-            for member in self._rarest(each):
-                self._by_rare[member].append(each)
+
+    def add(self, each: Shingles) -> None:
+        """Hold one more set."""
+        for member in self._rarest(each):
+            self._by_rare[member].append(each)
 
     def holds(self, wanted: Shingles) -> bool:
         """Whether there is such a set."""
-        return any(
-            self._alike(wanted, each)
-            for member in self._rarest(wanted)
-            for each in self._by_rare.get(member, ())
-        )
+        return self.like(wanted) is not None
+
+    def like(self, wanted: Shingles) -> Shingles | None:
+        """Such a set, if there is one."""
+        for member in self._rarest(wanted):
+            for each in self._by_rare.get(member, ()):
+                if self._alike(wanted, each):
+                    return each
+        return None
 
     def _rarest(self, members: Shingles) -> list[int]:
         shared = math.ceil(self._near * len(members) - 1e-9)
@@ -157,3 +168,12 @@ class Near:
             return False
         both = len(one & other)
         return both >= self._near * (least + most - both) - 1e-9
+
+
+def near_any(sets: Iterable[Shingles], near: float) -> Near:
+    """Holds all of these sets."""
+    distinct = set(sets)
+    found = Near(distinct, near)
+    for each in distinct:
+        found.add(each)
+    return found

@@ -21,6 +21,7 @@ from popi_prompt.models.door import Door
 from popi_prompt.prompts import VIEWS, Conditioning
 from popi_prompt.records import parse_signals
 from popi_prompt.schema import Signal, User
+from popi_prompt.shipped import located
 
 if TYPE_CHECKING:
     from popi_prompt.inference import PreferenceInference
@@ -160,11 +161,12 @@ class Program:
 
 
 def load(path: str | Path) -> Program:
-    """Read a compiled program. Runs nothing; refuses what it does not understand.
+    """Read a compiled program: a file, or by its name one that comes with the package.
 
-    Raises `ProgramError` with the path and what is wrong.
+    Runs nothing; refuses what it does not understand. Raises `ProgramError` with the path and what
+    is wrong.
     """
-    path = Path(path)
+    path = located(Path(path))
     try:
         return program_from_record(parse_json(read_bytes(path).decode("utf-8"), path))
     except UnicodeDecodeError as error:

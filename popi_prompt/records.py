@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from popi_prompt.schema import (
 )
 
 Record = Mapping[str, Any]
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def parse_user(raw: Any) -> User:
@@ -208,7 +210,7 @@ def text_value(value: Any, what: str) -> str:
         raise DataError(f"{what} is empty")
     if "\x00" in value:
         raise DataError(f"{what} holds a NUL character; remove it")
-    if any("\ud800" <= char <= "\udfff" for char in value):
+    if not value.isascii() and _SURROGATE.search(value):
         raise DataError(f"{what} holds half of a surrogate pair; it is not valid Unicode")
     return value
 

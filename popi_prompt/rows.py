@@ -14,13 +14,15 @@ from popi_prompt.evaluation import Failure, Outcome, Result
 from popi_prompt.intervals import Interval, Tally, as_record, bootstrap, tally
 from popi_prompt.models.meter import Spent
 
-NO_CONTEXT, RAW, UNTUNED, COMPILED = "no context", "raw", "untuned", "compiled"
+NO_CONTEXT, RAW, RETRIEVED = "no context", "raw", "retrieved"
+UNTUNED, COMPILED = "untuned", "compiled"
 SHUFFLED, GOLD, OPPOSITE, LONGEST = "shuffled", "gold", "opposite gold", "longest answer"
-ALL_ROWS = (NO_CONTEXT, RAW, UNTUNED, COMPILED, SHUFFLED, GOLD, OPPOSITE, LONGEST)
+ALL_ROWS = (NO_CONTEXT, RAW, RETRIEVED, UNTUNED, COMPILED, SHUFFLED, GOLD, OPPOSITE, LONGEST)
 CORE_ROWS = (NO_CONTEXT, UNTUNED, COMPILED, GOLD)
 TITLES = {
     NO_CONTEXT: "no context",
     RAW: "raw signals",
+    RETRIEVED: "retrieved signals",
     UNTUNED: "untuned summary",
     COMPILED: "compiled program",
     SHUFFLED: "another's summary",

@@ -107,3 +107,16 @@ def prompts_in_signals(user: User) -> tuple[str, ...]:
         elif isinstance(signal, Dialogue):
             found.extend(turn.content for turn in signal.messages if turn.role == "user")
     return tuple(found)
+
+
+def texts_in(signal: Signal) -> tuple[str, ...]:
+    """Every text of a signal."""
+    if isinstance(signal, Dialogue):
+        return tuple(turn.content for turn in signal.messages)
+    if isinstance(signal, Persona):
+        return (signal.text,)
+    if isinstance(signal, Interaction):
+        return (signal.prompt, signal.response)
+    if isinstance(signal, Preference):
+        return (signal.prompt, signal.chosen, signal.rejected)
+    return (signal.draft, signal.edited) if isinstance(signal, Edit) else (signal.item,)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
+from popi_prompt.dataset import write_users
 from popi_prompt.errors import OptimizationError
+from popi_prompt.files import check_writable
 from popi_prompt.schema import User, prompts_in_signals
 
 FRACTIONS = (0.4, 0.25, 0.35)
@@ -31,6 +34,11 @@ class Split:
     test: tuple[User, ...]
     dropped_users: int = 0
     dropped_pairs: int = 0
+
+    @property
+    def parts(self) -> dict[str, tuple[User, ...]]:
+        """The three by name."""
+        return {"train": self.train, "val": self.val, "test": self.test}
 
 
 def split_users(
@@ -64,6 +72,22 @@ def split_users(
         dropped_users=len(with_pairs) - len(kept),
         dropped_pairs=_count_pairs(with_pairs) - _count_pairs(kept),
     )
+
+
+def write_split(folder: Path, split: Split) -> dict[str, Path]:
+    """Write the parts as `folder`/train.jsonl, val.jsonl and test.jsonl; the files by part.
+
+    Makes the folder. Raises `UsageError` where it or a file cannot be written.
+    """
+    if not folder.exists():
+        check_writable(folder)
+        folder.mkdir()
+    files = {name: folder / f"{name}.jsonl" for name in split.parts}
+    for path in files.values():
+        check_writable(path)
+    for name, part in split.parts.items():
+        write_users(files[name], part)
+    return files
 
 
 def normal(prompt: str) -> str:

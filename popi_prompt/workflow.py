@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
-
-import numpy as np
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.dataset import fingerprint
+from popi_prompt.drawing import sample as sample
 from popi_prompt.errors import BudgetExceeded, CallError
 from popi_prompt.evaluation import Failure, in_parallel
 from popi_prompt.events import Advanced, Improved, Noted, Observer, PhaseStarted, ignore
@@ -138,7 +136,7 @@ def optimize(
         try:
             task = _task(split, scoring, settings, observer, keep)
             best.append((optimizer or PopiOptimizer()).run(task).candidate)
-            test = split.test[: settings.held_out]
+            test = sample(split.test, settings.held_out, settings.seed)
             report = compare(best[-1], test, scoring, observer=observer)
         except BudgetExceeded as stop:
             if not best:
@@ -239,15 +237,6 @@ def held_out(program: Program, users: Sequence[User]) -> tuple[User, ...]:
         if fingerprint(own) == program.origin.dataset:
             return split_users(own, seed=program.origin.seed).test
     return with_pairs
-
-
-def sample(users: Sequence[User], count: int | None, seed: int) -> tuple[User, ...]:
-    """At most `count` of the users, drawn by the seed; the order of the file does not matter."""
-    users = sorted(users, key=attrgetter("user_id"))
-    if count is None or count >= len(users):
-        return tuple(users)
-    picked = np.random.default_rng(seed).permutation(len(users))[:count]
-    return tuple(users[i] for i in sorted(picked))
 
 
 def _described(split: Split) -> str:

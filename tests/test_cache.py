@@ -783,3 +783,48 @@ def test_an_answer_that_holds_a_key_is_not_kept(
     assert b"planted" not in bytes_of(path)
     assert len(told) == 1
     assert "planted" not in told[0]
+
+
+# what is known to be new
+
+
+def test_an_answer_of_another_cache_is_seen_within_a_moment(path: Path) -> None:
+    mine, other = AnswerCache(path), AnswerCache(path)
+    assert mine.get("k") is None
+    other.put("k", "theirs", users=())
+    other.close()
+    for _ in range(50):
+        if mine.get("k") == "theirs":
+            break
+        time.sleep(0.02)
+    assert mine.get("k") == "theirs"
+    mine.close()
+
+
+def test_answers_after_all_were_cleared_elsewhere_are_seen(path: Path) -> None:
+    mine, other = AnswerCache(path), AnswerCache(path)
+    for number in range(20):
+        other.put(f"old{number}", "x", users=())
+    other.stats()
+    assert mine.get("old3") == "x"
+    other.clear()
+    other.put("new", "y", users=())
+    other.stats()
+    time.sleep(0.12)
+    assert mine.get("new") == "y"
+    assert mine.get("old3") is None
+    mine.close()
+    other.close()
+
+
+def test_a_file_with_more_keys_than_are_remembered_is_asked(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("popi_prompt.models.cache_index._MOST_KEYS", 10)
+    first = AnswerCache(path)
+    for number in range(30):
+        first.put(f"k{number}", number, users=())
+    first.close()
+    second = AnswerCache(path)
+    assert [second.get(f"k{number}") for number in range(31)] == [*range(30), None]
+    second.close()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from popi_prompt.leaks import Leaks, Near, leaks, leaks_within, shingles
+from popi_prompt.leaks import Leaks, leaks, leaks_within, near_any, shingles
 from popi_prompt.schema import (
     Dialogue,
     Edit,
@@ -39,7 +39,7 @@ def test_near_finds_what_comparing_with_each_finds(
     kept: list[frozenset[int]], wanted: frozenset[int], near: float
 ) -> None:
     alike = any(len(each & wanted) >= near * len(each | wanted) - 1e-9 for each in kept)
-    assert Near(kept, near).holds(wanted) is alike
+    assert near_any(kept, near).holds(wanted) is alike
 
 
 @given(st.text(), st.text())
@@ -107,4 +107,4 @@ def test_nothing_before_leaks_nothing() -> None:
 def test_scripts_without_spaces_are_compared_by_letter() -> None:
     text = "山の冬に蜂をどうやって守ればよいですか教えてください"
     assert shingles(text) & shingles(text + "ね")
-    assert Near([shingles(text)], 0.8).holds(shingles(text + "ね"))
+    assert near_any([shingles(text)], 0.8).holds(shingles(text + "ね"))

@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,11 @@ ORDER = [
     "records",
     "files",
     "dataset",
+    "validation",
     "split",
+    "dataset_stats",
+    "drawing",
+    "anonymise",
     "importers",
     "summaries",
     "prompts",
@@ -39,18 +44,22 @@ ORDER = [
     "intervals",
     "power",
     "leaks",
+    "dedupe",
     "rows",
     "report",
     "matrix",
     "plots",
     "page",
+    "retrieval",
     "contexts",
     "comparison",
     "transfer",
     "optimizers",
+    "shipped",
     "program",
     "provenance",
     "workflow",
+    "bench",
     "noise",
     "headroom",
     "verdict",
@@ -162,8 +171,8 @@ COMMANDS = ["", "check", "optimize", "evaluate", "infer", "respond", "show", "ex
 @pytest.mark.parametrize(
     "command",
     [
-        *("", "check", "optimize", "evaluate", "transfer", "infer", "import"),
-        *("trace", "cache", "cache stats"),
+        *("", "check", "optimize", "evaluate", "transfer", "infer", "import", "bench"),
+        *("trace", "cache", "cache stats", "data", "data split"),
     ],
 )
 def test_help_loads_nothing_heavy(command: str) -> None:
@@ -221,3 +230,10 @@ def test_the_order_names_every_module() -> None:
 def test_every_module_says_what_it_is() -> None:
     for module in MODULES:
         assert ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))), name_of(module)
+
+
+def test_every_drawer_and_the_programs_are_packaged() -> None:
+    settings = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = {f"popi_prompt.{init.parent.name}" for init in ROOT.glob("*/__init__.py")}
+    packages = settings["tool"]["setuptools"]["packages"]
+    assert set(packages) == {"popi_prompt", "popi_prompt.programs", *folders}

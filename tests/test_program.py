@@ -317,3 +317,31 @@ def test_the_reward_is_recorded_and_the_usual_one_goes_without_saying(tmp_path: 
     assert load(tmp_path / "p.json").origin.reward == "accuracy"
     with pytest.raises(ProgramError, match="'reward' of the wrong type"):
         program_from_record(changed("origin", "reward", value=3))
+
+
+def test_shipped_programs_are_loaded_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = Path(__file__).parent.parent / "programs"
+    monkeypatch.chdir(tmp_path)
+    names = [path.stem for path in beside.glob("*.json")]
+    assert "tastes" in names
+    for name in names:
+        assert load(name) == load(beside / f"{name}.json") == load(Path(name))
+    with pytest.raises(
+        ProgramError, match="no file and no shipped program 'nope'; shipped: .*tastes"
+    ):
+        load("nope")
+    for odd in ("x" * 5000, "a\x00b"):
+        with pytest.raises(ProgramError, match="no file and no shipped program"):
+            load(odd)
+    with pytest.raises(ProgramError, match=r"tastes\.json: no such file"):
+        load("tastes.json")
+
+
+def test_a_file_of_ones_own_goes_before_a_shipped_one_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    PROGRAM.save("tastes")
+    assert load("tastes") == PROGRAM

@@ -11,6 +11,7 @@ import pytest
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.dataset import fingerprint
+from popi_prompt.drawing import sample
 from popi_prompt.errors import BadResponse, ModelError, OptimizationError, UsageError
 from popi_prompt.evaluation import Failure, Outcome
 from popi_prompt.events import Event, Improved, TrialFinished
@@ -32,7 +33,6 @@ from popi_prompt.workflow import (
     held_out,
     infer_all,
     optimize,
-    sample,
     untuned,
 )
 

@@ -50,9 +50,10 @@ def command(
 ) -> None:
     """Compare PROGRAM with other things to tell the generator, on the same users of DATA.
 
-    Rows: no-context, raw (the signals themselves), untuned, compiled (this program), shuffled
-    (another user's summary), gold (the true taste, where all users have one), opposite-gold (that
-    of a user with another one), longest-answer (choosing by length; asks no model).
+    Rows: no-context, raw (the signals themselves), retrieved (the two most like the prompt),
+    untuned, compiled (this program), shuffled (another user's summary), gold (the true taste, where
+    all users have one), opposite-gold (that of a user with another one), longest-answer (choosing
+    by length; asks no model).
 
     On the data it was compiled from, only the held-out part is measured. The first --scorer gives
     D; each further one adds a column and its own calls: two for every pair and row for choice.
@@ -76,8 +77,9 @@ def command(
     from popi_prompt.cli.progress import Display
     from popi_prompt.comparison import compare
     from popi_prompt.workflow import held_out as never_seen
+    from popi_prompt.workflow import sample
 
-    measured = never_seen(loaded, users)[:held_out]
+    measured = sample(never_seen(loaded, users), held_out, loaded.origin.seed)
     names = access.names(loaded.models, generator=generator)
     names |= access.scoring_names(names["generator"], judge=judge, embedding=embedding_model)
     with Display() as display, access.door(names, display) as door:

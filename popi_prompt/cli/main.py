@@ -18,11 +18,13 @@ _COMMANDS = {
     "optimize": "optimize",
     "evaluate": "evaluate",
     "transfer": "transfer",
+    "bench": "bench",
     "infer": "infer",
     "respond": "respond",
     "show": "show",
     "export": "export",
     "import": "importing",
+    "data": "data",
     "trace": "trace",
     "cache": "cache",
 }

@@ -64,8 +64,9 @@ def command(
     from popi_prompt.cli.progress import Display
     from popi_prompt.transfer import transfer
     from popi_prompt.workflow import held_out as never_seen
+    from popi_prompt.workflow import sample
 
-    measured = never_seen(loaded, users)[:held_out]
+    measured = sample(never_seen(loaded, users), held_out, loaded.origin.seed)
     names = dict(access.names(loaded.models))
     names |= access.scoring_names(names["generator"], judge=judge, embedding=embedding_model)
     routes = [access.routes({**names, "generator": name})["generator"] for name in generators]

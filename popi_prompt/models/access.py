@@ -24,6 +24,8 @@ class Access:
     """`roles` as `load_config` reads them; `cache` keeps answers on disk for later runs.
 
     `trace` is a file to which every call is appended, without texts where `trace_text` is off.
+    `meter` is shared by all doors, so that the caps hold for them together; without it each has
+    its own.
     """
 
     roles: Mapping[str, RoleConfig] = field(default_factory=dict)
@@ -31,6 +33,7 @@ class Access:
     cache: bool = False
     trace: Path | None = None
     trace_text: bool = True
+    meter: Meter | None = None
 
     def name(self, role: Role, given: str | None, default: str) -> str:
         """The role's model: as given, else as configured, else the default."""
@@ -84,5 +87,6 @@ class Access:
         if self.trace is not None:
             trace = Trace(self.trace, text=self.trace_text, notify=notify)
         cache = AnswerCache(default_path(), notify=notify) if self.cache else None
-        books = Books(Meter(self.caps, observer), cache=cache, trace=trace)
+        meter = Meter(self.caps, observer) if self.meter is None else self.meter
+        books = Books(meter, cache=cache, trace=trace)
         return Door(self.routes(names), books=books)

@@ -8,22 +8,29 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from popi_prompt.errors import CacheError
+from popi_prompt.models.cache_index import CacheIndex
 from popi_prompt.models.cache_schema import connect, make_file, prepare, transaction
 
 _KEEP = 0.9
 _ROW_BYTES = 100
 _WAL_PAGES = 256
 
+# Many rows a statement: each step of SQLite gives the interpreter lock away, and other threads
+# keep it.
+_ROWS = 100
 _PUT = (
-    "INSERT INTO answers (key, value, created, used) VALUES (?, ?, ?, ?) "
+    "INSERT INTO answers (key, value, created, used) VALUES {rows} "
     "ON CONFLICT (key) DO UPDATE SET value = excluded.value, used = excluded.used"
 )
-_OWN = "INSERT OR IGNORE INTO owners SELECT ?, id FROM answers WHERE key = ?"
+_OWN = (
+    "WITH owned (user, key) AS (VALUES {rows}) INSERT OR IGNORE INTO owners "
+    "SELECT owned.user, answers.id FROM owned JOIN answers ON answers.key = owned.key"
+)
 
 
 class CacheFile:
@@ -39,6 +46,7 @@ class CacheFile:
         # Reads have their own connection: they do not wait while a batch is written.
         self._reader, self._writer = connect(path), connect(path)
         self._reading, self._writing = threading.Lock(), threading.Lock()
+        self._index = CacheIndex()
         try:
             self._salt = prepare(path, self._reader, self._writer)
             self._page: int = self._writer.execute("PRAGMA page_size").fetchone()[0]
@@ -51,6 +59,8 @@ class CacheFile:
     def read(self, key: str) -> bytes | None:
         """The value of `key`."""
         with self._reading:
+            if not self._index.may_hold(key, self._reader):
+                return None
             # fetchall ends the read, so that it does not hold back checkpoints.
             rows = self._reader.execute(
                 "SELECT value FROM answers WHERE key = ?", (key,)
@@ -70,13 +80,15 @@ class CacheFile:
         now = time.time()
         db = self._writer
         with self._writing, transaction(db):
-            db.executemany(_PUT, [(key, value, now, used[key]) for key, value in answers.items()])
+            _many(db, _PUT, [(key, value, now, used[key]) for key, value in answers.items()])
             db.executemany(
                 "UPDATE answers SET used = ? WHERE key = ? AND used < ?",
                 [(at, key, at) for key, at in used.items() if key not in answers],
             )
-            db.executemany(_OWN, owners)
+            _many(db, _OWN, list(owners))
             self._evict()
+        with self._reading:
+            self._index.add(answers)
 
     def owner(self, user_id: str) -> bytes:
         """What stands for a user in the file: a hash with a salt that only this file has."""
@@ -140,6 +152,14 @@ class CacheFile:
         for _ in range(number("page_count") - self._max_pages):
             # Python's execute takes one step of this pragma, which is one page.
             db.execute("PRAGMA incremental_vacuum")
+
+
+def _many(db: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Execute a statement for all rows, many at a time."""
+    for start in range(0, len(rows), _ROWS):
+        some = rows[start : start + _ROWS]
+        marks = ", ".join([f"({', '.join('?' * len(some[0]))})"] * len(some))
+        db.execute(statement.format(rows=marks), [value for row in some for value in row])
 
 
 def _oldest(db: sqlite3.Connection, need: int) -> list[tuple[int]]:

@@ -15,6 +15,7 @@ from popi_prompt.models.model import Sampling
 _FILLER = "The weather of day {} was told by someone who counts clouds, rain, hours of sun. "
 _READ = 160
 _SCORED = 32
+_REPLIES = 6
 _WRITTEN = 10
 _Work = Callable[[], int]
 
@@ -46,11 +47,13 @@ def measure(model: LocalModel) -> Pace:
         for each in range(len(engines))
     ]
     work = list(zip(engines, (text[:_READ] for text in texts), strict=True))
-    reply = texts[0][:_SCORED]
-    _time([partial(_write, engine, prompt[:8], 1) for engine, prompt in work])  # wakes everything
+    replies = [texts[0][start : start + _SCORED] for start in range(0, _REPLIES * 20, 20)]
+    # The first time, memory is set up; the first rows of logits take by far the longest.
+    _time([partial(_write, engine, prompt[:8], 1) for engine, prompt in work])
+    _time([partial(_score, engine, prompt[:8], replies[:2]) for engine, prompt in work])
     return Pace(
         read=_time([partial(_read, engine, prompt) for engine, prompt in work]),
-        scored=_time([partial(_score, engine, prompt, reply) for engine, prompt in work]),
+        scored=_time([partial(_score, engine, prompt, replies) for engine, prompt in work]),
         written=_time([partial(_write, *each, _WRITTEN) for each in work * GENERATING]),
         alone=_time([partial(_write, *work[0], _WRITTEN)]),
     )
@@ -69,9 +72,9 @@ def _read(engine: LlamaEngine, prompt: list[int]) -> int:
     return len(prompt)
 
 
-def _score(engine: LlamaEngine, prompt: list[int], reply: list[int]) -> int:
-    engine.score(prompt, [reply])
-    return len(reply)
+def _score(engine: LlamaEngine, prompt: list[int], replies: list[list[int]]) -> int:
+    engine.score(prompt, replies)
+    return sum(map(len, replies))
 
 
 def _write(engine: LlamaEngine, prompt: list[int], count: int) -> int:

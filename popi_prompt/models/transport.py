@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from contextvars import ContextVar
 from functools import cache, partial
 from typing import Any
 
@@ -18,7 +17,6 @@ from popi_prompt.models.background import Background
 from popi_prompt.models.keys import api_key
 from popi_prompt.models.litellm_errors import (
     import_litellm,
-    nobody_listens,
     passes,
     refused,
     retry_after,
@@ -28,6 +26,7 @@ from popi_prompt.models.meter import Account, Spent, Ticket, account
 from popi_prompt.models.openai_client import embedding_client, text_client
 from popi_prompt.models.prices import price_of
 from popi_prompt.models.route import Route
+from popi_prompt.models.unlogged import silence, unlogged_chat
 
 CONCURRENCY = 8
 RETRIES = 4
@@ -51,7 +50,7 @@ class Transport:
         self._price = price_of(route)
         self._background = background()
         self._fixed = _fixed(route)
-        self._silence = _silence()
+        self._answered = False
         self._slots = asyncio.Semaphore(self.concurrency)
         self._requests = AsyncLimiter(route.rpm) if route.rpm else None
         self._tokens = AsyncLimiter(route.tpm) if route.tpm else None
@@ -64,9 +63,14 @@ class Transport:
 
     def chat(self, messages: list[dict[str, str]], max_tokens: int, **parameters: Any) -> Any:
         """A chat completion as LiteLLM returns it. Raises `ModelError`."""
-        call = partial(
-            self._litellm.acompletion, messages=messages, max_tokens=max_tokens, **parameters
-        )
+
+        def call(**fixed: Any) -> Any:
+            # The first one goes the ordinary way: LiteLLM sets up custom providers in it.
+            extra = unlogged_chat(self.route.model, messages) if self._answered else {}
+            return self._litellm.acompletion(
+                messages=messages, max_tokens=max_tokens, **parameters, **fixed, **extra
+            )
+
         return self._send(call, [message["content"] for message in messages], max_tokens)
 
     def complete(self, prompts: list[str], max_tokens: int, **parameters: Any) -> Any:
@@ -125,6 +129,7 @@ class Transport:
             if refused(error):
                 ticket.bill(0, 0, 0.0)
             raise
+        self._answered = True
         usage = getattr(response, "usage", None)
         if usage is not None:
             sent, got = usage.prompt_tokens or 0, usage.completion_tokens or 0
@@ -139,8 +144,7 @@ class Transport:
                 await self._tokens.acquire(min(tokens, self._tokens.max_rate))
             # The client's own time-out starts anew with every byte that arrives.
             async with asyncio.timeout(self.route.timeout):
-                if self._silence is not None and nobody_listens():
-                    self._silence.set(True)
+                silence()
                 return await call(**self._fixed)
 
 
@@ -160,19 +164,6 @@ def _fixed(route: Route) -> dict[str, Any]:
     if route.headers:
         fixed["extra_headers"] = dict(route.headers)
     return fixed
-
-
-def _silence() -> ContextVar[bool] | None:
-    """LiteLLM's switch for calls that need no log record: making one takes a tenth of a call.
-
-    It is not public, so a LiteLLM without it makes the records; nothing else depends on it.
-    """
-    try:
-        from litellm._internal_context import is_internal_call
-    except ImportError:
-        return None
-    switch: ContextVar[bool] = is_internal_call
-    return switch
 
 
 def _wait(state: RetryCallState) -> float:

@@ -1,0 +1,118 @@
+"""All families on all generators, and what they add up to."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from popi_prompt.bench.cells import Cell
+from popi_prompt.bench.families import Family
+from popi_prompt.bench.measuring import Measuring, TimeOver
+from popi_prompt.bench.settings import BenchSettings
+from popi_prompt.errors import BudgetExceeded
+from popi_prompt.events import Noted, Observer, ignore
+from popi_prompt.files import check_writable
+from popi_prompt.models.meter import Meter, Spent
+from popi_prompt.report import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One family on one generator. `program` is a digest of what is compiled, None for nothing."""
+
+    family: str
+    generator: str
+    inference: str
+    program: str | None
+    report: Report
+    seconds: float
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "family": self.family,
+            "generator": self.generator,
+            "inference": self.inference,
+            "program": self.program,
+            "seconds": round(self.seconds, 1),
+            **self.report.as_record(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The blocks that have a cell; `stopped` says what ended the run before the last one.
+
+    `spent` is what this run has sent, by role, what was compiled included.
+    """
+
+    blocks: tuple[Block, ...]
+    stopped: str | None = None
+    spent: Mapping[str, Spent] = field(default_factory=dict)
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"stopped": self.stopped, "blocks": [block.as_record() for block in self.blocks]}
+
+
+def bench(
+    families: Sequence[Family],
+    settings: BenchSettings,
+    folder: Path,
+    observer: Observer = ignore,
+) -> Bench:
+    """Measure every cell that `folder` does not hold yet; the same call goes on where one ended.
+
+    Users are those that the program never saw. At a cap, or when the time is over, it ends with
+    what there is. Raises `UsageError` for cells that were measured under other conditions,
+    `ModelError` for a model that cannot be opened, `OptimizationError` for a family that cannot be
+    split.
+    """
+    if not folder.exists():
+        check_writable(folder)
+        folder.mkdir()
+    until = math.inf if settings.minutes is None else time.monotonic() + 60 * settings.minutes
+    meter = settings.access.meter or Meter(settings.access.caps, observer)
+    metered = replace(settings, access=replace(settings.access, meter=meter))
+    measuring = Measuring(metered, folder, observer, until)
+    blocks: list[Block] = []
+    for family in families:
+        for generator in settings.generators:
+            observer(Noted(f"family {family.name}, generator {generator}"))
+            cells: list[Cell] = []
+            stopped = _fill(cells, measuring, family, generator)
+            if cells:
+                blocks.append(_block(cells))
+            if stopped is not None:
+                return Bench(tuple(blocks), stopped, meter.spent())
+    return Bench(tuple(blocks), None, meter.spent())
+
+
+def _fill(cells: list[Cell], measuring: Measuring, family: Family, generator: str) -> str | None:
+    """Add the cells of a family on a generator; why it ended before the last one, if it did."""
+    try:
+        for cell in measuring.cells(family, generator):
+            cells.append(cell)
+    except TimeOver:
+        return "the time is over"
+    except BudgetExceeded as stop:
+        return str(stop)
+    return None
+
+
+def _block(cells: Sequence[Cell]) -> Block:
+    conditions = cells[0].conditions
+    (name, prefers, unit), *others = conditions["scorers"]
+    rows = tuple(cell.row for cell in cells)
+    return Block(
+        family=cells[0].family,
+        generator=cells[0].generator,
+        inference=conditions["inference"],
+        program=conditions["program"],
+        report=Report(rows, name, prefers, unit, tuple(label for _, label, _ in others)),
+        seconds=sum(cell.seconds for cell in cells),
+    )
