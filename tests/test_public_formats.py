@@ -27,7 +27,9 @@ from public_formats import (
     PRISM,
     PRISM_UTTERANCES,
     ROLEPLAY,
+    SURVEY,
     TRL,
+    UTTERANCES,
     VOTES_CSV,
     VOTES_PARQUET,
     Files,
@@ -342,8 +344,8 @@ def test_prism_takes_the_opening_prompts_from_either_file(files: Files, tmp_path
     rated = [s for s in user.signals if isinstance(s, Preference)]
     assert len(rated) == 3
     assert len(user.pairs) == 1
-    compared: list[Preference | Pair] = [*rated, *user.pairs]
-    for each in compared:
+    contrasts: list[Preference | Pair] = [*rated, *user.pairs]
+    for each in contrasts:
         name = each.prompt.replace("opening ", "c")
         assert each.chosen == f"{name} answer 1 to turn 0"
         assert each.rejected == f"{name} answer 2 to turn 0"
@@ -352,6 +354,15 @@ def test_prism_takes_the_opening_prompts_from_either_file(files: Files, tmp_path
         "opening prompts without one chosen answer that is rated above another": 1,
         "people in the survey without a usable conversation": 1,
     }
+
+
+def test_prism_ties_say_nothing(tmp_path: Path) -> None:
+    rows = [{**row, "score": 40, "if_chosen": i == 0} for i, row in enumerate(UTTERANCES[:4])]
+    files = {"survey.jsonl": SURVEY, "utterances.jsonl": [*rows, *UTTERANCES[4:8]]}
+    users, left_out = read("prism", tmp_path, files)
+    [preference] = [s for s in users["user0"].signals if isinstance(s, Preference)]
+    assert preference.prompt == "opening 1"
+    assert left_out["opening prompts without one chosen answer that is rated above another"] == 1
 
 
 def test_prism_without_conversations_is_refused(tmp_path: Path) -> None:
@@ -540,6 +551,17 @@ def test_chat_logs_become_interactions_and_regenerated_answers_pairs(tmp_path: P
         Dialogue((Turn("user", "ask 5"), Turn("assistant", "yes"))),
     )
     assert left_out == {"rows whose prompt or answer is empty, or no single text": 1}
+
+
+def test_an_answer_without_a_thumb_is_not_a_rejected_one(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "p", "response": "liked", "feedback": "up"},
+        {"prompt": "p", "response": "nothing said", "feedback": None},
+        {"prompt": "q", "response": "r", "feedback": "up"},
+    ]
+    users, _ = read("chat", tmp_path, {"chat.jsonl": rows})
+    assert users["chat"].pairs == ()
+    assert len(users["chat"].signals) == 3
 
 
 def test_kto_files_are_chat_logs(tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ from popi_prompt.schema import Pair, Rating, User
 UNKNOWN = "ratings of films that are not in the file of films"
 AGAIN = "ratings of a film that the same person rated again later in the file"
 UNTITLED = "films without a title"
-CLOSE = "films held out for which no other one was rated a star lower or higher"
 _GAP = 1.0
 _GENRES = (
     *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),
@@ -56,11 +55,15 @@ def read_movielens(files: Sequence[str], wanted: Wanted, left_out: Counter[str])
         )
     numbers, titles = _films(films, left_out)
     people, half = _ratings(ratings, numbers, left_out)
+    # Films of all people in one order: whoever saw them, the same ones are held out first.
+    order = sorted(range(len(titles)), key=lambda film: rank(titles[film], wanted.seed))
+    places = {film: place for place, film in enumerate(order)}
     lowest = 0.5 if half or any(source.endswith(".csv") for source in ratings) else 1.0
     for person, rated in people.items():
         stars = dict(zip(rated.films, rated.stars, strict=True))
         left_out[AGAIN] += len(rated.films) - len(stars)
-        pairs, out = _pairs(stars, titles, wanted, left_out)
+        first = sorted(stars, key=places.__getitem__)[: len(stars) // 3]
+        pairs, out = _pairs(stars, first[: 2 * (wanted.pairs or 0)], titles)
         signals = tuple(
             Rating(titles[film], given, (lowest, 5.0))
             for film, given in stars.items()
@@ -138,12 +141,13 @@ def _rating_rows(source: str) -> Iterator[Row]:
 
 
 def _pairs(
-    stars: dict[int, float], titles: list[str], wanted: Wanted, left_out: Counter[str]
+    stars: dict[int, float], films: Sequence[int], titles: list[str]
 ) -> tuple[tuple[Pair, ...], set[int]]:
-    """Pairs of best and worst of the films held out, and the films in them."""
-    count = min(2 * (wanted.pairs or 0), len(stars) // 3)
-    order = sorted(stars, key=lambda film: (rank(titles[film], wanted.seed), film))
-    by_stars = sorted(order[: count - count % 2], key=lambda film: stars[film])
+    """Pairs of the best and the worst of the films, and so on inwards, and the films in them.
+
+    Films that are in no pair, as none was rated a star apart, stay signals.
+    """
+    by_stars = sorted(films, key=stars.__getitem__)
     pairs: list[Pair] = []
     out: set[int] = set()
     for low, high in zip(by_stars, reversed(by_stars), strict=True):
@@ -153,5 +157,4 @@ def _pairs(
         prompt = f"Which of these two films should I watch: {first}, or {second}?"
         pairs.append(Pair(prompt, titles[high], titles[low]))
         out |= {low, high}
-    left_out[CLOSE] += len(by_stars) - len(out)
     return tuple(pairs), out
