@@ -2,8 +2,8 @@
 
     python benchmarks/optimizer_caps.py --runs 50
 
-Every optimizer searches on `datasets/tastes.jsonl` against a stub that sometimes refuses, from eight
-threads, until its cap is reached. Half of the runs cap calls, the others tokens.
+Every optimizer searches on `datasets/tastes.jsonl` against a stub that sometimes refuses, from
+eight threads, until its cap is reached. Half of the runs cap calls, the others tokens.
 """
 
 from __future__ import annotations
