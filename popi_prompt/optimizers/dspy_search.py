@@ -20,7 +20,8 @@ from popi_prompt.models.dspy_engine import DoorEngine
 from popi_prompt.optimizers.dspy_program import SearchStopped, Session
 from popi_prompt.optimizers.optimizer import Found, Task
 
-_PROPOSAL_TOKENS = 512
+_PROPOSAL_TOKENS = 1024
+_EMBEDDED_TOKENS = 128  # a small model seldom ends by itself, and is not cut off but heard
 
 
 def search(task: Task, title: str, compile_with: Callable[[Session], None]) -> Found:
@@ -47,12 +48,13 @@ def search(task: Task, title: str, compile_with: Callable[[Session], None]) -> F
 def proposer(session: Session, instead: str | None = None) -> dspy.LM:
     """The proposer as DSPy is given it. `instead` is said where it gives no answer."""
     door = session.task.door
+    most = _EMBEDDED_TOKENS if door.embedded("proposer") else _PROPOSAL_TOKENS
     return dspy.LM(
         door.names["proposer"],
         engine=_ProposerEngine(session, instead),
         cache=False,
         num_retries=0,
-        max_tokens=_PROPOSAL_TOKENS,
+        max_tokens=most,
         temperature=1.0,
         seed=session.task.seed,
     )
