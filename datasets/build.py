@@ -148,7 +148,8 @@ def halves(bank: Sequence[Prompt], rng: random.Random) -> tuple[list[Prompt], li
     for prompt in bank:
         attributes = {key for answer in prompt.answers for key in answer.labels}
         by_attributes[tuple(sorted(attributes))].append(prompt)
-    turn, parts = 0, ([], [])
+    turn = 0
+    parts: tuple[list[Prompt], list[Prompt]] = ([], [])
     for prompts in by_attributes.values():
         for prompt in rng.sample(prompts, len(prompts)):
             parts[turn].append(prompt)
