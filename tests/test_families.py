@@ -45,6 +45,12 @@ def module(name: str) -> ModuleType:
 
 
 @cache
+def baselines_of(name: str) -> dict[str, float]:
+    shares: dict[str, float] = module("baselines").measure(DATASETS / name / "users.jsonl")
+    return shares
+
+
+@cache
 def users_of(name: str) -> tuple[User, ...]:
     return load_users(DATASETS / name / "users.jsonl")
 
@@ -166,13 +172,15 @@ def test_tastes_are_balanced(name: str) -> None:
 
 
 def test_the_surface_of_an_answer_does_not_tell_the_choice(name: str) -> None:
-    shares = module("baselines").measure(DATASETS / name / "users.jsonl")
+    shares = baselines_of(name)
     assert shares["longest answer"] < 0.75
     assert shares["bag of words"] < 0.75
 
 
-def test_the_card_says_how_it_was_made(name: str) -> None:
+def test_the_card_says_how_it_was_made_and_what_the_baselines_get(name: str) -> None:
     card = (DATASETS / name / "CARD.md").read_text(encoding="utf-8")
     for command in ("build.py", "baselines.py"):
-        assert f"python datasets/{command} {name}" in card
-    assert str(len(users_of(name))) in card
+        assert f"    python datasets/{command} {name}\n" in card
+    assert f"{len(users_of(name))} made-up users" in card
+    for share in baselines_of(name).values():
+        assert f"| {share:.1%} |" in card
