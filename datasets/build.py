@@ -180,20 +180,22 @@ class Matchmaker:
         if not possible:
             raise ValueError(f"no two tastes disagree on the answers to {prompt.prompt!r}")
         all_meet = len(possible) == len(every)
-        fresh = list(possible)
+        here: Counter[str] = Counter()
         for _ in range(count):
-            fresh = fresh or list(possible)
-            one, other = min(fresh, key=lambda couple: self._rank(couple, all_meet))
-            fresh.remove((one, other))
-            self._used.update((one.name, other.name, f"{one.name} {other.name}"))
+            one, other = min(possible, key=lambda c: (here[_key(c)], *self._rank(c, all_meet)))
+            here[_key((one, other))] += 1
+            self._used.update((one.name, other.name, _key((one, other))))
             yield one, other
 
     def _rank(self, couple: tuple[Taste, Taste], all_meet: bool) -> tuple[int, int, float]:
-        one, other = couple[0].name, couple[1].name
-        tastes, couples = self._used[one] + self._used[other], self._used[f"{one} {other}"]
+        tastes, couples = sum(self._used[one.name] for one in couple), self._used[_key(couple)]
         # Where few tastes meet, new couples first would leave those with few rivals behind.
         first, second = (couples, tastes) if all_meet else (tastes, couples)
         return first, second, self._rng.random()
+
+
+def _key(couple: tuple[Taste, Taste]) -> str:
+    return f"{couple[0].name} {couple[1].name}"
 
 
 def _rivals(prompt: Prompt, liked_by: Taste, disliked_by: Taste) -> list[Answer]:
