@@ -18,7 +18,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, cycle
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,11 @@ class Prompt:
     prompt: str
     topic: str
     answers: tuple[Answer, ...]
+
+    @property
+    def attributes(self) -> frozenset[str]:
+        """What its answers differ in."""
+        return frozenset(key for answer in self.answers for key in answer.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +151,7 @@ def halves(bank: Sequence[Prompt], rng: random.Random) -> tuple[list[Prompt], li
     """Prompts for pairs and prompts for signals, half of either for each set of attributes."""
     by_attributes: defaultdict[tuple[str, ...], list[Prompt]] = defaultdict(list)
     for prompt in bank:
-        attributes = {key for answer in prompt.answers for key in answer.labels}
-        by_attributes[tuple(sorted(attributes))].append(prompt)
+        by_attributes[tuple(sorted(prompt.attributes))].append(prompt)
     turn = 0
     parts: tuple[list[Prompt], list[Prompt]] = ([], [])
     for prompts in by_attributes.values():
@@ -167,27 +171,41 @@ class Matchmaker:
 
     def couples(self, prompt: Prompt, count: int) -> Iterator[tuple[Taste, Taste]]:
         """Yield `count` couples; a couple comes twice only where the prompt has too few."""
+        every = list(combinations(self._tastes, 2))
         possible = [
             (one, other)
-            for one, other in combinations(self._tastes, 2)
+            for one, other in every
             if _rivals(prompt, one, other) and _rivals(prompt, other, one)
         ]
         if not possible:
             raise ValueError(f"no two tastes disagree on the answers to {prompt.prompt!r}")
+        all_meet = len(possible) == len(every)
+        here: Counter[str] = Counter()
         for _ in range(count):
-            one, other = min(possible, key=self._rank)
-            self._used.update((one.name, other.name, f"{one.name} {other.name}"))
+            one, other = min(possible, key=lambda c: (here[_key(c)], *self._rank(c, all_meet)))
+            here[_key((one, other))] += 1
+            self._used.update((one.name, other.name, _key((one, other))))
             yield one, other
 
-    def _rank(self, couple: tuple[Taste, Taste]) -> tuple[int, int, float]:
-        one, other = couple[0].name, couple[1].name
-        used = self._used
-        return used[f"{one} {other}"], used[one] + used[other], self._rng.random()
+    def _rank(self, couple: tuple[Taste, Taste], all_meet: bool) -> tuple[int, int, float]:
+        tastes, couples = sum(self._used[one.name] for one in couple), self._used[_key(couple)]
+        # Where few tastes meet, new couples first would leave those with few rivals behind.
+        first, second = (couples, tastes) if all_meet else (tastes, couples)
+        return first, second, self._rng.random()
+
+
+def _key(couple: tuple[Taste, Taste]) -> str:
+    return f"{couple[0].name} {couple[1].name}"
 
 
 def _rivals(prompt: Prompt, liked_by: Taste, disliked_by: Taste) -> list[Answer]:
     """The answers that one taste likes in full and that the other would have otherwise."""
     return [answer for answer in liked_by.right(prompt) if answer in disliked_by.wrong(prompt)]
+
+
+def _alike(answer: Answer, others: Sequence[Answer]) -> list[Answer]:
+    """Those of the others that speak to the same attributes as the answer."""
+    return [other for other in others if other.labels.keys() == answer.labels.keys()]
 
 
 class Composer:
@@ -211,13 +229,14 @@ class Composer:
     def couple(self, prompt: Prompt, tastes: tuple[Taste, Taste]) -> list[dict[str, Any]]:
         """Two users who choose the opposite on a prompt, with signals of the same kinds."""
         one, other = tastes
-        ours = self._rng.choice(_rivals(prompt, one, other)).text
-        theirs = self._rng.choice(_rivals(prompt, other, one)).text
+        ours = self._rng.choice(_rivals(prompt, one, other))
+        theirs = self._rng.choice(_alike(ours, _rivals(prompt, other, one)))
         kinds = self._kinds(bool(one.comments and other.comments))
         before = len(kinds) // 2 if self._rng.random() < self._family.changed else 0
+        contested = frozenset(ours.labels)
         return [
-            self._user(one, other, kinds, before) | _pair(prompt, ours, theirs),
-            self._user(other, one, kinds, before) | _pair(prompt, theirs, ours),
+            self._user(one, other, kinds, before, contested) | _pair(prompt, ours, theirs),
+            self._user(other, one, kinds, before, contested) | _pair(prompt, theirs, ours),
         ]
 
     def _kinds(self, comments: bool) -> list[str]:
@@ -226,28 +245,39 @@ class Composer:
         return ["preference", *self._rng.sample(drawn, count - 1)]
 
     def _user(
-        self, taste: Taste, former: Taste, kinds: Sequence[str], before: int
+        self,
+        taste: Taste,
+        former: Taste,
+        kinds: Sequence[str],
+        before: int,
+        contested: frozenset[str],
     ) -> dict[str, Any]:
         free = self._rng.sample(self._prompts, len(self._prompts))
-        signals = []
-        for place, kind in enumerate(self._rng.sample(kinds, len(kinds))):
-            signals.append(self._signal(kind, former if place < before else taste, free))
+        shuffled = self._rng.sample(kinds, len(kinds))
+        signals = [
+            *self._signals(former, shuffled[:before], free, contested),
+            *self._signals(taste, shuffled[before:], free, contested),
+        ]
         group = "changed" if before else taste.name
         return {"group": group, "gold": taste.gold, "signals": signals}
 
-    def _signal(self, kind: str, taste: Taste, free: list[Prompt]) -> Signal:
-        if kind == "persona":
-            return {"kind": "persona", "text": self._personas[taste.name].draw()}
-        if kind == "comment":
-            return {"kind": "persona", "text": self._comments[taste.name].draw()}
-        fitting = (at for at, one in enumerate(free) if taste.right(one) and taste.wrong(one))
-        place = next(fitting, None)
-        if place is None:
-            raise ValueError(f"too few prompts for the signals of taste {taste.name!r}")
-        return {"kind": kind} | self._makers[kind](taste, free.pop(place))
+    def _signals(
+        self, taste: Taste, kinds: Sequence[str], free: list[Prompt], contested: frozenset[str]
+    ) -> Iterator[Signal]:
+        """Signals in turn about what the couple disagrees on and about what else the user likes."""
+        subjects = cycle((contested, frozenset(taste.likes) - contested))
+        for kind in kinds:
+            if kind == "persona":
+                yield {"kind": "persona", "text": self._personas[taste.name].draw()}
+            elif kind == "comment":
+                yield {"kind": "persona", "text": self._comments[taste.name].draw()}
+            else:
+                prompt = _take(free, taste, next(subjects))
+                yield {"kind": kind} | self._makers[kind](taste, prompt)
 
     def _two(self, taste: Taste, prompt: Prompt) -> tuple[Answer, Answer]:
-        return self._rng.choice(taste.right(prompt)), self._rng.choice(taste.wrong(prompt))
+        right = self._rng.choice(taste.right(prompt))
+        return right, self._rng.choice(_alike(right, taste.wrong(prompt)))
 
     def _interaction(self, taste: Taste, prompt: Prompt) -> Signal:
         answer = self._rng.choice(self._two(taste, prompt))
@@ -281,8 +311,17 @@ class Composer:
         return {"messages": messages}
 
 
-def _pair(prompt: Prompt, chosen: str, rejected: str) -> dict[str, Any]:
-    return {"pairs": [{"prompt": prompt.prompt, "chosen": chosen, "rejected": rejected}]}
+def _take(free: list[Prompt], taste: Taste, subject: frozenset[str]) -> Prompt:
+    """Remove and return a prompt that shows the taste, one about the subject if there is one."""
+    fitting = [at for at, one in enumerate(free) if taste.right(one) and taste.wrong(one)]
+    if not fitting:
+        raise ValueError(f"too few prompts for the signals of taste {taste.name!r}")
+    return free.pop(next((at for at in fitting if subject & free[at].attributes), fitting[0]))
+
+
+def _pair(prompt: Prompt, chosen: Answer, rejected: Answer) -> dict[str, Any]:
+    texts = {"chosen": chosen.text, "rejected": rejected.text}
+    return {"pairs": [{"prompt": prompt.prompt, **texts}]}
 
 
 def compose(family: Family, seed: int = SEED) -> list[dict[str, Any]]:

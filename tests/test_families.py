@@ -121,6 +121,59 @@ def test_explanations_neither_name_their_level_nor_show_it_by_length(name: str) 
     assert max(longest.values()) <= len(bank_of(name)) / 3
 
 
+def test_roleplay_has_eight_voices_of_equal_length_in_a_scene(name: str) -> None:
+    if name != "roleplay":
+        pytest.skip("about voices")
+    voices: Counter[str] = Counter()
+    longest: Counter[str] = Counter()
+    for line in bank_of(name):
+        sizes = {a["labels"]["voice"]: len(a["text"]) for a in line["answers"]}
+        mean = sum(sizes.values()) / len(sizes)
+        assert all(abs(size / mean - 1) <= 0.08 for size in sizes.values()), line["prompt"]
+        voices.update(sizes)
+        longest[max(sizes, key=lambda voice: sizes[voice])] += 1
+    assert len(voices) == 8
+    assert min(voices.values()) >= 20
+    assert max(longest.values()) <= 8
+
+
+def test_forum_has_two_poles_of_equal_length_on_twelve_dimensions(name: str) -> None:
+    if name != "forum":
+        pytest.skip("about dimensions")
+    poles: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    longer: Counter[str] = Counter()
+    for line in bank_of(name):
+        sizes: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        for answer in line["answers"]:
+            ((dimension, pole),) = answer["labels"].items()
+            sizes[dimension][pole] = len(answer["text"])
+        for dimension, two in sizes.items():
+            assert max(two.values()) <= 1.09 * min(two.values()), line["prompt"]
+            poles[dimension].update(two.keys())
+            longer[max(two, key=lambda pole: two[pole])] += 1
+    assert len(poles) == 12
+    assert all(list(count.values()) == [8, 8] for count in poles.values())
+    assert 3 <= min(longer.values()) <= max(longer.values()) <= 5
+
+
+def test_in_forum_some_users_change_their_taste(name: str) -> None:
+    if name != "forum":
+        pytest.skip("about change")
+    labels = {a["text"]: a["labels"] for line in bank_of(name) for a in line["answers"]}
+    changed = [user for user in users_of(name) if user.group == "changed"]
+    assert len(changed) >= 40
+    early, late = Counter[bool](), Counter[bool]()
+    for user in changed:
+        wanted = labels[user.pairs[0].chosen]
+        half = len(user.signals) // 2
+        for place, signal in enumerate(user.signals):
+            if isinstance(signal, Preference) and labels[signal.chosen].keys() == wanted.keys():
+                (early if place < half else late)[labels[signal.chosen] == wanted] += 1
+    assert early[False] > 10
+    assert late[True] > 10
+    assert early[True] == late[False] == 0
+
+
 def test_there_are_two_hundred_users_with_signals_of_mixed_kinds(name: str) -> None:
     users = users_of(name)
     assert len(users) >= 200
