@@ -1,0 +1,1 @@
+"""Fine-tuning the inference model through providers: training files, and jobs."""
