@@ -19,12 +19,13 @@ from popi_prompt.errors import (
 from popi_prompt.events import Noted, Observer, ignore
 from popi_prompt.finetune.job import Job, JobEvent, Order, Part, Upload
 from popi_prompt.finetune.job_folder import JobFolder
-from popi_prompt.finetune.provider import Place, Provider
+from popi_prompt.finetune.provider import Provider
 from popi_prompt.finetune.record import JobRecord, new_record
 from popi_prompt.finetune.training_file import TrainingFile, fingerprint
 
 T = TypeVar("T")
-Open = Callable[[Place], Provider]
+_READING_SECONDS = 1800.0
+_PATIENCE = 20  # unanswered looks in a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +126,13 @@ class Submission:
         return record
 
     def _ready(self, found: Upload | None, find: Callable[[], Upload | None]) -> None:
-        delay = self.pace.poll
+        delay, until = self.pace.poll, time.monotonic() + _READING_SECONDS
         while found is None or not found.ready:
             if found is not None and found.error is not None:
                 break
+            if time.monotonic() > until:
+                problem = "is still reading the file; run the same command again to go on"
+                raise FineTuningUnavailable(problem, provider=self.provider.place.shown)
             time.sleep(delay)
             delay = min(1.5 * delay, self.pace.slowest)
             found = find()
@@ -244,9 +248,6 @@ def wait(
             time.sleep(delay)
             delay = min(1.5 * delay, pace.slowest)
     return record
-
-
-_PATIENCE = 20
 
 
 def cancel(folder: JobFolder, record: JobRecord, provider: Provider) -> JobRecord:

@@ -77,7 +77,7 @@ class JobQueue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Both sides of a provider. `route` is how LiteLLM names its models: a format of the model's id.
+    """Both sides of a provider. `route` formats the id of a model into LiteLLM's name for it.
 
     `dialect` is that of the training files it takes.
     """

@@ -29,7 +29,7 @@ PARTS: tuple[Part, ...] = get_args(Part)
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A file of a job. `asked` is when it was last sent, in epoch seconds, until its id is known."""
+    """A file of a job. `asked` is when it was last sent, until its id is known: epoch seconds."""
 
     path: str
     name: str
@@ -94,7 +94,6 @@ class JobRecord:
     def as_record(self) -> dict[str, Any]:
         """The JSON object of the file; `record_from` reads it back."""
         values = asdict(self)
-        values["order"]["extra"] = dict(self.order.extra)
         values["checkpoints"] = list(self.checkpoints)
         return {_VERSION_KEY: SCHEMA_VERSION, **values}
 
@@ -105,7 +104,7 @@ def new_record(
     """A job of which nothing has been sent. The same values give the same key anywhere."""
     about = {
         "place": [place.provider, place.api_base],
-        "order": {**asdict(replace(order, extra={})), "extra": dict(order.extra)},
+        "order": asdict(order),
         "files": {part: file.sha256 for part, file in parts.items()},
         "attempt": attempt,
     }

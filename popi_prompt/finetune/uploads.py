@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from popi_prompt.errors import AuthenticationError, FineTuningError, UsageError
 from popi_prompt.finetune.job import Upload
@@ -104,10 +105,7 @@ def delete_files(folder: JobFolder, record: JobRecord, provider: Provider) -> tu
 
 def _without_files(record: JobRecord) -> JobRecord:
     """Those of a job that is not submitted can be sent again."""
-    if record.job_id is None:
-        gone = {"file_id": None, "asked": None}
-    else:
-        gone = {"deleted": True}
-    return replace(
-        record, files={part: replace(sent, **gone) for part, sent in record.files.items()}
-    )
+    unsent: dict[str, Any] = {"file_id": None, "asked": None}
+    gone = unsent if record.job_id is None else {"deleted": True}
+    files = {part: replace(sent, **gone) for part, sent in record.files.items()}
+    return replace(record, files=files)

@@ -21,6 +21,7 @@ ELSEWHERE = (
 )
 _NO_MONEY = ("insufficient_quota", "exceeded_quota", "exceeded your current quota", "credit")
 _BUSY = (408, 409, 425, 429)
+_STARTING = ("tune", "take", "list")  # before there is a job
 _NO_KEY = 401
 _NO_ACCESS = (402, 403, 404, 405, 410, 501)
 _LONGEST = 300
@@ -54,10 +55,12 @@ def failed(place: Place, what: str, status: int, said: str, retry: float | None)
             arrived=status >= 500,
             retry_after=retry,
         )
-    why = "the account has no quota left; " if no_money else ""
-    return FineTuningRefused(
-        f"refused to {about}; {why}{ELSEWHERE}", provider=place.shown, status=status
-    )
+    parts = [f"refused to {about}"]
+    if no_money:
+        parts.append("the account has no quota left")
+    if what.startswith(_STARTING):
+        parts.append(ELSEWHERE)
+    return FineTuningRefused("; ".join(parts), provider=place.shown, status=status)
 
 
 def unreachable(place: Place, what: str, error: Exception, *, arrived: bool) -> PopiError:
