@@ -15,6 +15,7 @@ from popi_prompt.intervals import Interval, Tally, as_record, bootstrap, tally
 from popi_prompt.models.meter import Spent
 
 NO_CONTEXT, RAW, UNTUNED, COMPILED = "no context", "raw", "untuned", "compiled"
+TUNED = "tuned"  # the program on a fine-tuned inference model; measured where one is adopted
 SHUFFLED, GOLD, OPPOSITE, LONGEST = "shuffled", "gold", "opposite gold", "longest answer"
 ALL_ROWS = (NO_CONTEXT, RAW, UNTUNED, COMPILED, SHUFFLED, GOLD, OPPOSITE, LONGEST)
 CORE_ROWS = (NO_CONTEXT, UNTUNED, COMPILED, GOLD)
@@ -23,6 +24,7 @@ TITLES = {
     RAW: "raw signals",
     UNTUNED: "untuned summary",
     COMPILED: "compiled program",
+    TUNED: "fine-tuned model",
     SHUFFLED: "another's summary",
     GOLD: "true taste (gold)",
     OPPOSITE: "opposite taste",

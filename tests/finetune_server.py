@@ -16,6 +16,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from aiohttp import web
@@ -150,9 +151,7 @@ class TuningServer:
         elif await request.read() and request.content_type == "application/json":
             body = await request.json()
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.log.append(
-            Arrived(request.method, request.path, headers, dict(request.query), body)
-        )
+        self.log.append(Arrived(request.method, request.path, headers, dict(request.query), body))
         waiting = self.faults.get(f"{request.method} {request.path}")
         fault = waiting.popleft() if waiting else None
         if isinstance(fault, int):
@@ -447,7 +446,9 @@ def preferred(example: dict[str, Any]) -> str:
 
 
 def words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text.casefold()))
+    """Words, and pairs of neighbours: what was liked and what was not use the same ones."""
+    found = re.findall(r"\w+", text.casefold())
+    return {*found, *map(" ".join, pairwise(found))}
 
 
 def similarity(one: set[str], other: set[str], known: Counter[str]) -> float:

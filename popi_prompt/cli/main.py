@@ -23,6 +23,7 @@ _COMMANDS = {
     "show": "show",
     "export": "export",
     "import": "importing",
+    "finetune": "finetune",
     "trace": "trace",
     "cache": "cache",
 }

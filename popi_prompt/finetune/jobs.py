@@ -97,7 +97,7 @@ class Submission:
             self._save(record.key, lambda now: replace(now, asked=asked))
 
         job = self._once(record.asked, lambda: self._job_of(record), create, mark)
-        self.observer(Noted(f"job {record.key} is {job.job_id} at {record.place.shown}"))
+        self.observer(Noted(f"job {record.key} is {job.job_id} ({record.place.shown})"))
         return self._save(record.key, lambda now: now.with_job(job))
 
     def _uploaded(self, record: JobRecord, part: Part, path: Path) -> JobRecord:
