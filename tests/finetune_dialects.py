@@ -144,11 +144,8 @@ class ManyTongues(TuningServer):
         return web.json_response(_dataset(file))
 
     async def _fill(self, request: web.Request) -> web.Response:
-        form = await request.post()
-        upload = form["file"]
-        assert isinstance(upload, web.FileField)
         file = self.files[request.match_info["id"]]
-        file.content, file.sent = upload.file.read(), True
+        file.content, file.sent = request["content"], True
         return web.json_response({})
 
     async def _datasets(self, request: web.Request) -> web.Response:

@@ -147,7 +147,9 @@ class TuningServer:
         """Log, faults, latency, refusals."""
         body = None
         if request.content_type == "multipart/form-data":
-            await request.post()
+            form = await request.post()
+            if isinstance(upload := form.get("file"), web.FileField):
+                request["content"] = upload.file.read()  # the file is closed with the request
         elif await request.read() and request.content_type == "application/json":
             body = await request.json()
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -266,7 +268,7 @@ class TuningServer:
         upload, purpose = form.get("file"), form.get("purpose")
         if purpose != "fine-tune" or not isinstance(upload, web.FileField):
             raise Refusal(400, "'purpose' or 'file' is missing", "missing_parameter")
-        return web.json_response(_file(self.store(upload.filename, upload.file.read())))
+        return web.json_response(_file(self.store(upload.filename, request["content"])))
 
     async def _list_files(self, request: web.Request) -> web.Response:
         return self._page(request, [_file(each) for each in self.files.values()])

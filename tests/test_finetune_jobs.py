@@ -456,16 +456,13 @@ def test_a_bad_line_is_named_before_anything_is_sent(tmp_path: Path, line: str, 
     assert caught.value.line == 3
 
 
+_NAMES = ("messages", "input", "preferred_output", "non_preferred_output", "role", "content")
+names = st.sampled_from((*_NAMES, "contents", "chosen")) | st.text(max_size=3)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_names(), inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
     max_leaves=8,
 )
-
-
-def _names() -> st.SearchStrategy[str]:
-    names = ("messages", "input", "preferred_output", "non_preferred_output", "role", "content")
-    return st.sampled_from((*names, "contents", "chosen")) | st.text(max_size=3)
 
 
 @given(json_values)

@@ -51,6 +51,7 @@ ORDER = [
     "program",
     "provenance",
     "workflow",
+    "finetune",
     "noise",
     "headroom",
     "verdict",
@@ -63,8 +64,10 @@ OUTSIDE = {"__init__", "testing", "stub_server"}
 PLACES = {
     "litellm": ("models/",),
     "llama_cpp": ("models/llama_context.py",),
-    "openai": ("models/openai_client.py",),
-    "tenacity": ("models/transport.py",),
+    "openai": ("models/openai_client.py", "finetune/providers/openai.py"),
+    "httpx": ("finetune/providers/rest.py",),
+    "filelock": ("finetune/job_folder.py",),
+    "tenacity": ("models/transport.py", "finetune/providers/rest.py"),
     "aiolimiter": ("models/transport.py",),
     "aiohttp": ("stub_server.py",),
     "jinja2": ("models/",),
@@ -159,7 +162,19 @@ COMMANDS = ["", "check", "optimize", "evaluate", "infer", "respond", "show", "ex
 
 @pytest.mark.parametrize(
     "command",
-    ["", "check", "optimize", "evaluate", "transfer", "infer", "trace", "cache", "cache stats"],
+    [
+        "",
+        "check",
+        "optimize",
+        "evaluate",
+        "transfer",
+        "infer",
+        "trace",
+        "cache",
+        "cache stats",
+        "finetune",
+        "finetune submit",
+    ],
 )
 def test_help_loads_nothing_heavy(command: str) -> None:
     code = f"""
