@@ -426,7 +426,7 @@ def problem_with(file: StoredFile, method: str) -> str | None:
         else:
             parts, outputs, known = [], [example.get("messages")], {"messages"}
         sound = all(map(_chat_messages, (*parts, *outputs))) and not set(example) - known
-        if not sound or any(each[-1]["role"] != "assistant" for each in outputs):
+        if not sound or any(each and each[-1]["role"] != "assistant" for each in outputs):
             return f"{file.name}, line {number}: not the format for {method}"
     return None
 

@@ -1,4 +1,4 @@
-"""One contract, four ways to speak: every provider does the same, once, and refuses by its rules."""
+"""One contract, four ways to speak: each provider does the same, once, and refuses by its rules."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def account(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server() -> Iterator[ManyTongues]:
-    with ManyTongues(page=3) as running:
+    running = ManyTongues(page=3)
+    with running:
         yield running
 
 
