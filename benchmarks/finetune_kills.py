@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from finetune_kills import killed_once, span_of_a_run  # noqa: E402
+from killed_runs import killed_once, span_of_a_run
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     span, draw = span_of_a_run(), random.Random(arguments.seed)
-    print(f"an undisturbed run takes {span:.2f} s from its first request on")
+    print(f"an undisturbed run takes {span:.2f} s from its first request to its last")
     outcomes = []
     for number in range(arguments.kills):
         outcome = killed_once(draw, span)

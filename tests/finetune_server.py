@@ -69,6 +69,7 @@ class Arrived:
     headers: dict[str, str]
     query: dict[str, str]
     body: Any
+    at: float = field(default_factory=time.monotonic)
 
 
 class Refusal(Exception):

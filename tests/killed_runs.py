@@ -79,16 +79,14 @@ def killed_once(draw: random.Random, span: float) -> Outcome:
 
 
 def span_of_a_run() -> float:
-    """Seconds from the first request of an undisturbed run to its end."""
+    """Seconds from the first request of an undisturbed run to a moment after its last one."""
     with tempfile.TemporaryDirectory() as name, TuningServer(step=STEP, latency=LATENCY) as server:
         folder = Path(name)
         write(folder / "train.jsonl")
         write(folder / "validation.jsonl", lambda user: {"messages": [*_turns(user.user_id)]})
         process = _start(folder, server, 0)
-        _until_asked(server, process)
-        started = time.monotonic()
         assert process.wait() == 0
-        return time.monotonic() - started
+        return server.log[-1].at - server.log[0].at + 3 * LATENCY
 
 
 def _turns(text: str) -> tuple[dict[str, str], ...]:
