@@ -7,6 +7,10 @@ PopiError
 ├── OptimizationError     the data leave nothing to optimize or to measure
 ├── PrivacyError          the program would hold text of a user that it must not
 ├── CacheError            the cache of answers on disk is damaged or not ours
+├── FineTuningError       about fine-tuning at a provider; carries which
+│   ├── FineTuningRefused     the provider does not do this, for this account or at all
+│   ├── FineTuningUnavailable network, time-out, server error or rate limit, also after retries
+│   └── JobError              the record of a job is damaged, or the job did not succeed
 └── CallError             about one model call; carries role, model and user once they are known
     ├── BudgetExceeded        it could exceed a cap: it was not sent, and the run is over
     └── ModelError            it gave no answer: a failed item
@@ -64,6 +68,53 @@ class PrivacyError(PopiError):
 
 class CacheError(PopiError):
     """The cache of answers on disk is damaged, not ours, or in use by somebody else."""
+
+
+class FineTuningError(PopiError):
+    """About fine-tuning at a provider."""
+
+    def __init__(self, problem: str, *, provider: str | None = None):
+        self.problem = problem
+        self.provider = provider
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        return self.problem if self.provider is None else f"{self.provider}: {self.problem}"
+
+
+class FineTuningRefused(FineTuningError):
+    """The provider does not do this, for this account or at all; the message says what else to do.
+
+    `status` is that of HTTP, where one was sent.
+    """
+
+    def __init__(self, problem: str, *, provider: str | None = None, status: int | None = None):
+        self.status = status
+        super().__init__(problem, provider=provider)
+
+
+class FineTuningUnavailable(FineTuningError):
+    """Network, time-out, server error or rate limit, also after retries.
+
+    `arrived` says whether the request may have been carried out all the same. `retry_after` is in
+    seconds, where the provider asked to wait.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        provider: str | None = None,
+        arrived: bool = True,
+        retry_after: float | None = None,
+    ):
+        self.arrived = arrived
+        self.retry_after = retry_after
+        super().__init__(problem, provider=provider)
+
+
+class JobError(FineTuningError):
+    """The record of a job is damaged or missing, or the job did not succeed."""
 
 
 class CallError(PopiError):

@@ -16,7 +16,7 @@ def with_scores(origin: Origin, report: Report, shipped: Candidate) -> Origin:
     """Before: the untuned program; after: the one that is shipped."""
     before = report.row(UNTUNED)
     after = before if shipped == UNTUNED_CANDIDATE else report.row(COMPILED)
-    return replace(origin, scores_before=_scores(before), scores_after=_scores(after))
+    return replace(origin, scores_before=scores_of(before), scores_after=scores_of(after))
 
 
 def with_demos(origin: Origin, guard: Guard) -> Origin:
@@ -25,7 +25,8 @@ def with_demos(origin: Origin, guard: Guard) -> Origin:
     return replace(origin, demos=guard.demos, users_checked=checked)
 
 
-def _scores(row: Row | None) -> Scores | None:
+def scores_of(row: Row | None) -> Scores | None:
+    """What a program records of a row, if anybody was scored."""
     if row is None or not row.scored:
         return None
     return Scores(

@@ -16,6 +16,7 @@ from popi_prompt.models.meter import Spent, total
 
 NO_CONTEXT, RAW, RETRIEVED = "no context", "raw", "retrieved"
 UNTUNED, COMPILED = "untuned", "compiled"
+TUNED = "tuned"  # the program on a fine-tuned inference model; measured where one is adopted
 SHUFFLED, GOLD, OPPOSITE, LONGEST = "shuffled", "gold", "opposite gold", "longest answer"
 ALL_ROWS = (NO_CONTEXT, RAW, RETRIEVED, UNTUNED, COMPILED, SHUFFLED, GOLD, OPPOSITE, LONGEST)
 CORE_ROWS = (NO_CONTEXT, UNTUNED, COMPILED, GOLD)
@@ -25,6 +26,7 @@ TITLES = {
     RETRIEVED: "retrieved signals",
     UNTUNED: "untuned summary",
     COMPILED: "compiled program",
+    TUNED: "fine-tuned model",
     SHUFFLED: "another's summary",
     GOLD: "true taste (gold)",
     OPPOSITE: "opposite taste",

@@ -27,7 +27,7 @@ from popi_prompt.testing import FakeModel
 
 COMMANDS = [
     *("check", "optimize", "evaluate", "transfer", "infer", "respond", "show", "export", "import"),
-    *("bench", "data", "trace", "cache"),
+    *("bench", "data", "finetune", "trace", "cache"),
 ]
 MODELS = {"generator": "fake/g", "inference": "fake/i", "proposer": "fake/p"}
 FAKES = ["--generator", "fake/g", "--inference-model", "fake/i", "--proposer", "fake/p"]

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import click
 
-from popi_prompt.cli import finetune_export
+from popi_prompt.cli import finetune_adopt, finetune_export, finetune_files, finetune_jobs
 
 
 @click.group(name="finetune", short_help="Tune the inference model through a provider's API.")
 def command() -> None:
-    """Write training files from what the reward knows. No weights are touched here.
+    """Tune the inference model at a provider. No weights are touched here.
 
     \b
     Example:
       popi-prompt finetune export programs/tastes.json datasets/tastes.jsonl -o train.jsonl
+      popi-prompt finetune submit train.jsonl --model gpt-4o-mini-2024-07-18
+      popi-prompt finetune wait 3f9a
+      popi-prompt finetune adopt 3f9a program.json users.jsonl -o tuned.json
     """
 
 
 command.add_command(finetune_export.command)
+for each in (*finetune_jobs.COMMANDS, finetune_adopt.command, *finetune_files.COMMANDS):
+    command.add_command(each)

@@ -1,0 +1,151 @@
+"""popi-prompt finetune adopt"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from popi_prompt.cli.access import (
+    EMBEDDING_DEFAULT,
+    SCORERS,
+    AccessOptions,
+    access_options,
+    print_bill,
+)
+from popi_prompt.cli.finetune_jobs import folder, found, job, jobs_folder
+
+if TYPE_CHECKING:
+    from popi_prompt.finetune.adopt import Adopted
+    from popi_prompt.models.route import Route
+
+
+@click.command(name="adopt", short_help="Make a program of a tuned model, if it wins.")
+@job
+@click.argument("program", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
+@click.option("--model", help="LiteLLM's name of the tuned model.  [default: the provider's]")
+@click.option("--generator", help="Measure with another generator.  [default: the program's]")
+@click.option("--judge", help="Compares answers.  [default: the generator]")
+@click.option("--embedding-model", help=f"Places answers.  [{EMBEDDING_DEFAULT}]")
+@click.option("--scorer", help=f"{SCORERS}  [default: by route]")
+@click.option("--held-out", type=click.IntRange(1), help="Measure at most this many users.")
+@click.option("--keep-demonstrations", is_flag=True, help="The tuned model gets them, too.")
+@click.option("--force", is_flag=True, help="Write the program also if it has not won.")
+@jobs_folder
+@access_options
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    job: str,
+    program: Path,
+    data: Path,
+    output: Path,
+    model: str | None,
+    generator: str | None,
+    judge: str | None,
+    embedding_model: str | None,
+    scorer: str | None,
+    held_out: int | None,
+    keep_demonstrations: bool,
+    force: bool,
+    jobs_folder: Path | None,
+    options: AccessOptions,
+    as_json: bool,
+) -> None:
+    """Put the model of JOB in the place of PROGRAM's inference model, and compare the two on the
+    held-out users of DATA, with the same report as `evaluate`.
+
+    The new program has PROGRAM's instruction and no demonstrations. It is written only where the
+    95% interval of the difference in D, paired over users, lies above 0; else exit code 1.
+
+    A model that must be deployed first (Azure, Together, Fireworks) is named by --model, for
+    example azure/my-deployment.
+
+    \b
+    Example:
+      popi-prompt finetune adopt 3f9a program.json users.jsonl -o tuned.json
+    """
+    from popi_prompt.dataset import load_users
+    from popi_prompt.files import check_writable
+    from popi_prompt.program import load
+
+    check_writable(output)
+    access = options.access()
+    record, provider = found(folder(jobs_folder), job)
+    loaded = load(program)
+
+    from popi_prompt.finetune.adopt import adopt, tuned_route
+
+    tuned = tuned_route(record, provider, model, access.roles.get("inference"))
+    users = load_users(data, need_pairs=True)
+
+    from popi_prompt.cli.progress import Display
+    from popi_prompt.comparison import Scoring
+    from popi_prompt.rewards import PopiReward
+    from popi_prompt.scorers import make_scorer
+    from popi_prompt.workflow import held_out as never_seen
+
+    measured = never_seen(loaded, users)[:held_out]
+    names = access.names(loaded.models, generator=generator)
+    names["inference"] = loaded.models["inference"]
+    names |= access.scoring_names(names["generator"], judge=judge, embedding=embedding_model)
+    with Display() as display, access.door(names, display) as door:
+        scoring = Scoring(door, make_scorer(scorer, door), PopiReward())
+        done = adopt(
+            loaded,
+            tuned,
+            measured,
+            scoring,
+            keep_demonstrations=keep_demonstrations,
+            observer=display,
+        )
+    print_bill(door.spent())
+    kept = done.won or force
+    if kept:
+        done.program.save(output)
+    part = "held-out users" if len(measured) < len(users) else "users"
+    _print(done, f"{part} of {data}", output if kept else None, tuned, as_json)
+    if not kept:
+        ctx.exit(1)
+
+
+def _print(done: Adopted, about: str, output: Path | None, tuned: Route, as_json: bool) -> None:
+    from popi_prompt.cli.render import print_json
+    from popi_prompt.cli.tables import print_evaluation
+
+    against = None if done.against is None else done.against.as_record()
+    if as_json:
+        print_json(
+            {
+                "program": None if output is None else str(output),
+                "model": tuned.model,
+                "won": done.won,
+                "against_prompt": against,
+                **done.report.as_record(),
+            }
+        )
+        return
+    print_evaluation(done.report, about)
+    click.echo(_verdict(done))
+    if output is None:
+        click.echo("Nothing was written; --force writes it all the same.")
+        return
+    click.echo(f"Wrote {output}. It holds {done.program.holds}.")
+    if tuned.api_base is not None:
+        click.echo(
+            "No program holds an address. Reach its model by --config FILE with\n"
+            f'  [models.inference]\n  model = "{tuned.model}"\n  api_base = "{tuned.api_base}"'
+        )
+
+
+def _verdict(done: Adopted) -> str:
+    if done.against is None:
+        return "tuned - prompted: nobody could be scored with both."
+    margin = done.against.margin
+    shown = f"D {margin.mean:+.2f} [{margin.low:+.2f}, {margin.high:+.2f}]"
+    said = "the tuned model wins" if done.won else "that the tuned model is better is not proven"
+    return f"tuned - prompted: {shown}; {said}, n = {done.against.users} users."
