@@ -38,8 +38,9 @@ from popi_prompt.rewards import PopiReward
 from popi_prompt.rows import COMPILED, UNTUNED, Row
 from popi_prompt.schema import User
 from popi_prompt.scorers import make_scorer
+from popi_prompt.settings import Settings
 from popi_prompt.split import split_users
-from popi_prompt.workflow import Settings, optimize
+from popi_prompt.workflow import optimize
 
 OUTPUT = Path(__file__).parent / "results" / "ablation.json"
 SMALL, LARGE = "local/smollm2-135m", "local/qwen2.5-coder-1.5b"

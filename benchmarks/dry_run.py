@@ -34,8 +34,9 @@ from popi_prompt.models.litellm_errors import import_litellm
 from popi_prompt.models.meter import Spent
 from popi_prompt.models.roles import ROLES
 from popi_prompt.schema import User
+from popi_prompt.settings import Settings
 from popi_prompt.stub_server import StubServer
-from popi_prompt.workflow import Settings, optimize
+from popi_prompt.workflow import optimize
 
 DATA = Path(__file__).parent.parent / "datasets" / "tastes.jsonl"
 RESULTS = Path(__file__).parent / "results"

@@ -19,7 +19,8 @@ from popi_prompt.cli.progress import Display
 from popi_prompt.cli.tables import print_report
 from popi_prompt.dataset import load_users
 from popi_prompt.files import write_text
-from popi_prompt.workflow import Settings, optimize
+from popi_prompt.settings import Settings
+from popi_prompt.workflow import optimize
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -26,9 +26,10 @@ from popi_prompt.models.roles import ROLES
 from popi_prompt.optimizers import OPTIMIZERS
 from popi_prompt.rewards import PopiReward
 from popi_prompt.scorers import ChoiceScorer
+from popi_prompt.search import search
+from popi_prompt.settings import Settings
 from popi_prompt.split import split_users
 from popi_prompt.stub_server import Faults, StubServer
-from popi_prompt.workflow import Settings, search
 
 DATA = Path(__file__).parent.parent / "datasets" / "tastes.jsonl"
 MODEL = "openai/stub"

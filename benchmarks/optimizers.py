@@ -30,6 +30,7 @@ from popi_prompt.cli.progress import Display
 from popi_prompt.cli.render import stdout
 from popi_prompt.comparison import Scoring
 from popi_prompt.dataset import fingerprint, load_users
+from popi_prompt.drawing import sample
 from popi_prompt.errors import DataError, PopiError, UsageError
 from popi_prompt.evaluation import Metric, Outcome, evaluate
 from popi_prompt.events import PhaseStarted
@@ -41,8 +42,9 @@ from popi_prompt.models.access import Access
 from popi_prompt.models.meter import Caps, total
 from popi_prompt.optimizers import OPTIMIZERS
 from popi_prompt.schema import User
+from popi_prompt.search import Searched, open_scoring, search
+from popi_prompt.settings import DEFAULT_MODEL, Settings
 from popi_prompt.split import split_users
-from popi_prompt.workflow import DEFAULT_MODEL, Searched, Settings, open_scoring, sample, search
 
 mpl.use("Agg")
 

@@ -19,6 +19,7 @@ from typing import Any
 from popi_prompt.candidate import DEMOS, Demos
 from popi_prompt.cli.progress import Display
 from popi_prompt.dataset import fingerprint
+from popi_prompt.drawing import sample
 from popi_prompt.errors import PopiError
 from popi_prompt.files import check_writable, write_text
 from popi_prompt.importers import import_users
@@ -28,7 +29,8 @@ from popi_prompt.program import Program
 from popi_prompt.report import Report
 from popi_prompt.rows import COMPILED, IMPROVED, MARGIN, UNTUNED, Row, difference
 from popi_prompt.schema import User, texts_in_signals
-from popi_prompt.workflow import Settings, optimize, sample
+from popi_prompt.settings import Settings
+from popi_prompt.workflow import optimize
 
 OUTPUT = Path(__file__).parent / "results" / "synthetic_demos.json"
 

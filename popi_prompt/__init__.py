@@ -33,7 +33,8 @@ if TYPE_CHECKING:
         Turn,
         User,
     )
-    from popi_prompt.workflow import Settings, optimize
+    from popi_prompt.settings import Settings
+    from popi_prompt.workflow import optimize
 
 _HOMES = {
     "Candidate": "candidate",
@@ -55,7 +56,7 @@ _HOMES = {
     "Signal": "schema",
     "Turn": "schema",
     "User": "schema",
-    "Settings": "workflow",
+    "Settings": "settings",
     "optimize": "workflow",
 }
 

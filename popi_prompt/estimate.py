@@ -28,7 +28,8 @@ from popi_prompt.models.route import Route
 from popi_prompt.models.stopwatch import stopwatch
 from popi_prompt.schema import User
 from popi_prompt.scorers import FunctionScorer, Scorer, load_function
-from popi_prompt.workflow import Settings, optimize
+from popi_prompt.settings import Settings
+from popi_prompt.workflow import optimize
 
 
 @dataclass(frozen=True, slots=True)

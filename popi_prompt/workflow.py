@@ -2,94 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate, Demos
+from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.dataset import fingerprint
-from popi_prompt.drawing import at_most
-from popi_prompt.drawing import sample as sample
+from popi_prompt.drawing import at_most, sample
 from popi_prompt.errors import BudgetExceeded, CallError
 from popi_prompt.evaluation import Failure, in_parallel
 from popi_prompt.events import Advanced, Improved, Noted, Observer, PhaseStarted, ignore
 from popi_prompt.folds import Folds, cross_validate
 from popi_prompt.generator import Generator
-from popi_prompt.guard import Guard, demos_of, make_guard
+from popi_prompt.guard import demos_of, make_guard
 from popi_prompt.inference import summarizer
-from popi_prompt.models.access import Access
 from popi_prompt.models.door import Door
-from popi_prompt.models.meter import Spent, total
+from popi_prompt.models.meter import Spent
 from popi_prompt.models.roles import RECORDED
-from popi_prompt.optimizers import Kept, Optimizer, Task, make_optimizer
+from popi_prompt.optimizers import Kept, make_optimizer
 from popi_prompt.program import Origin, Program
 from popi_prompt.provenance import versions, with_demos, with_scores
 from popi_prompt.report import Report
-from popi_prompt.rewards import PopiReward, Reward
 from popi_prompt.rows import COMPILED, UNTUNED
 from popi_prompt.schema import User
 from popi_prompt.scorers import Scorer, make_scorer
+from popi_prompt.search import open_scoring, search
+from popi_prompt.settings import Settings
 from popi_prompt.split import Split, split_folds, split_users
 from popi_prompt.summaries import Summary
-
-DEFAULT_MODEL = "local/smollm2-135m"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What `optimize` can be told.
-
-    None means: for `proposer` the inference model, for `judge` the generator, for
-    `embedding_model` the generator if it is an embedded one, for `scorer` the best one the
-    generator allows, for `max_users` everyone, for `held_out` the whole test part in the report,
-    for `demos` "real" where all users are marked public, else "synthetic". "real" writes signals
-    of training users into the program, word for word; "synthetic" writes invented ones only.
-    `folds` first repeats the search on as many splits, to see what it gains on all users.
-    `scorer` is a name, a "module:function" or a `Scorer`; `optimizer` is a name, a "module:Class"
-    or an `Optimizer`. `force` ships a program that is not proven to be better than the untuned one.
-    `access` says how models are reached, what the run may cost and what it keeps.
-    """
-
-    generator: str = DEFAULT_MODEL
-    inference_model: str = DEFAULT_MODEL
-    proposer: str | None = None
-    judge: str | None = None
-    embedding_model: str | None = None
-    scorer: str | Scorer | None = None
-    reward: Reward = field(default_factory=PopiReward)
-    optimizer: str | Optimizer = "popi"
-    trials: int = 8
-    max_users: int | None = None
-    held_out: int | None = None
-    seed: int = 0
-    force: bool = False
-    demos: Demos | None = None
-    folds: int | None = None
-    access: Access = field(default_factory=Access)
-
-    def names(self) -> dict[str, str]:
-        """Models by role."""
-        return {
-            "generator": self.generator,
-            "inference": self.inference_model,
-            "proposer": self.proposer or self.inference_model,
-            **self.access.scoring_names(
-                self.generator, judge=self.judge, embedding=self.embedding_model
-            ),
-        }
-
-    def door(self, observer: Observer = ignore) -> Door:
-        """The door to these models."""
-        return self.access.door(self.names(), observer)
-
-
-@dataclass(frozen=True, slots=True)
-class Searched:
-    """The best candidate, all that were kept on the way, and the cap that ended it, if one did."""
-
-    found: Candidate
-    curve: tuple[Kept, ...]
-    stopped: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,69 +133,6 @@ def _folds(
         return compare(searched.found, test, scoring, observer=observer)
 
     return cross_validate(splits, run)
-
-
-def search(
-    split: Split,
-    scoring: Scoring,
-    settings: Settings,
-    observer: Observer = ignore,
-    keep: Callable[[Kept], None] = lambda kept: None,
-    guard: Guard = Guard(),
-) -> Searched:
-    """The search alone: `keep` is told of every candidate that is better than all before.
-
-    Held-out users take no part. Raises `BudgetExceeded` only where nothing was kept before.
-    """
-    curve: list[Kept] = []
-
-    def kept(candidate: Candidate, reward: float | None) -> None:
-        screened = guard.screened(candidate)
-        guard.prove(screened)
-        curve.append(Kept(screened, reward, total(scoring.door.spent().values())))
-        keep(curve[-1])
-
-    try:
-        found = make_optimizer(settings.optimizer).run(
-            _task(split, scoring, settings, observer, kept, guard)
-        )
-        return Searched(guard.screened(found.candidate), tuple(curve))
-    except BudgetExceeded as stop:
-        if not curve:
-            raise
-        return Searched(curve[-1].candidate, tuple(curve), str(stop))
-
-
-def open_scoring(settings: Settings, door: Door, observer: Observer) -> Scoring:
-    """Open the models, and choose the scorer."""
-    for role in RECORDED:
-        door.model(role)
-    scorer = make_scorer(settings.scorer, door)
-    if settings.scorer is None:
-        observer(Noted(f"scorer {door.capability('generator').reason}"))
-    return Scoring(door, scorer, settings.reward)
-
-
-def _task(
-    split: Split,
-    scoring: Scoring,
-    settings: Settings,
-    observer: Observer,
-    keep: Callable[[Candidate, float | None], None],
-    guard: Guard,
-) -> Task:
-    return Task(
-        train=split.train,
-        val=split.val,
-        door=scoring.door,
-        scorer=scoring.scorer,
-        reward=scoring.reward,
-        trials=settings.trials,
-        seed=settings.seed,
-        observer=observer,
-        keep=keep,
-        guard=guard,
-    )
 
 
 def _proven(report: Report) -> bool:

@@ -19,9 +19,10 @@ from popi_prompt.prompts import Messages
 from popi_prompt.rewards import PopiReward
 from popi_prompt.schema import User
 from popi_prompt.scorers import LikelihoodScorer
+from popi_prompt.search import Searched, search
+from popi_prompt.settings import Settings
 from popi_prompt.split import split_users
 from popi_prompt.testing import FakeModel, fake_door
-from popi_prompt.workflow import Searched, Settings, search
 
 Fails = Callable[[Messages], ModelError | None]
 LEARNERS = tuple(person(i) for i in range(24))

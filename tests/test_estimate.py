@@ -31,9 +31,10 @@ from popi_prompt.models.trace import Trace
 from popi_prompt.prompts import Message, choice_messages
 from popi_prompt.schema import Pair, User
 from popi_prompt.scorers import FunctionScorer
+from popi_prompt.settings import Settings
 from popi_prompt.stub_server import StubServer
 from popi_prompt.testing import FakeModel
-from popi_prompt.workflow import Settings, optimize
+from popi_prompt.workflow import optimize
 
 DATA = Path(__file__).parent.parent / "datasets" / "tastes.jsonl"
 NAME = "openai/gpt-4o-mini"

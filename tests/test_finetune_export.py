@@ -127,7 +127,7 @@ def test_everybody_is_counted_somewhere() -> None:
 
 
 def test_a_program_of_a_part_of_the_data_keeps_its_own_split() -> None:
-    from popi_prompt.workflow import sample
+    from popi_prompt.drawing import sample
 
     own = sample(PEOPLE, 12, 0)
     parts = parts_of(program_of(own), PEOPLE)

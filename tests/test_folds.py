@@ -18,8 +18,9 @@ from popi_prompt.models.meter import Caps
 from popi_prompt.report import Report
 from popi_prompt.rows import COMPILED, MARGIN, UNTUNED, gaps
 from popi_prompt.schema import Pair, Preference, User, prompts_in_signals
+from popi_prompt.settings import Settings
 from popi_prompt.split import Split, normal, split_folds
-from popi_prompt.workflow import Optimized, Settings, optimize
+from popi_prompt.workflow import Optimized, optimize
 
 
 def prompts(users: tuple[User, ...]) -> set[str]:

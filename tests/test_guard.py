@@ -36,9 +36,10 @@ from popi_prompt.schema import (
     texts_in_signals,
 )
 from popi_prompt.scorers import LikelihoodScorer
+from popi_prompt.settings import Settings
 from popi_prompt.split import Split
 from popi_prompt.testing import FakeModel, fake_door
-from popi_prompt.workflow import Settings, optimize
+from popi_prompt.workflow import optimize
 
 STUDENTS = Path(__file__).parents[2] / "shared" / "data" / "alignx_psoups" / "student_phd.json"
 SECRET = "the blue kettle whistles at seven every morning"

@@ -27,8 +27,10 @@ from popi_prompt.prompts import Messages
 from popi_prompt.rewards import PopiReward
 from popi_prompt.rows import MARGIN
 from popi_prompt.scorers import LikelihoodScorer
+from popi_prompt.search import Searched, search
+from popi_prompt.settings import Settings
 from popi_prompt.testing import FakeModel
-from popi_prompt.workflow import Searched, Settings, optimize, search
+from popi_prompt.workflow import optimize
 
 CASES = [*OPTIMIZERS, "own_search:OneTry"]
 cases = pytest.mark.parametrize("name", CASES)

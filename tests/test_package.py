@@ -61,6 +61,8 @@ ORDER = [
     "shipped",
     "program",
     "provenance",
+    "settings",
+    "search",
     "folds",
     "workflow",
     "bench",

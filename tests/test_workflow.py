@@ -26,15 +26,9 @@ from popi_prompt.program import Program, load
 from popi_prompt.prompts import Conditioning, Messages
 from popi_prompt.rows import COMPILED, GOLD, MARGIN, NO_CONTEXT, UNTUNED
 from popi_prompt.schema import Pair, Preference, User
+from popi_prompt.settings import Settings
 from popi_prompt.testing import FakeChatModel, FakeModel, fake_door
-from popi_prompt.workflow import (
-    Optimized,
-    Settings,
-    held_out,
-    infer_all,
-    optimize,
-    untuned,
-)
+from popi_prompt.workflow import Optimized, held_out, infer_all, optimize, untuned
 
 PLAIN = "use simple everyday words that a young child can easily understand"
 EXPERT = "precise technical terms only expert specialists understand disciplinary terminology"

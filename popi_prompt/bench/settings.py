@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from popi_prompt.models.access import Access
 from popi_prompt.retrieval import RETRIEVED_SIGNALS
 from popi_prompt.rows import COMPILED, GOLD, NO_CONTEXT, RAW, RETRIEVED, UNTUNED
-from popi_prompt.workflow import DEFAULT_MODEL
+from popi_prompt.settings import DEFAULT_MODEL
 
 BENCH_ROWS = (NO_CONTEXT, RAW, RETRIEVED, UNTUNED, COMPILED, GOLD)
 

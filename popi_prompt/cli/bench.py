@@ -68,7 +68,7 @@ class BenchOptions:
     def settings(self, access: Access) -> BenchSettings:
         """All of them together. Raises `UsageError` for what cannot work."""
         from popi_prompt.bench import BenchSettings, quick
-        from popi_prompt.workflow import DEFAULT_MODEL
+        from popi_prompt.settings import DEFAULT_MODEL
 
         for name in self.generators:
             if self.generators.count(name) > 1:

@@ -72,8 +72,8 @@ def command(
     from popi_prompt.cli.progress import Display
     from popi_prompt.cli.render import print_json
     from popi_prompt.headroom import check
+    from popi_prompt.settings import DEFAULT_MODEL
     from popi_prompt.verdict import record
-    from popi_prompt.workflow import DEFAULT_MODEL
 
     name = access.name("generator", generator, DEFAULT_MODEL)
     names = {

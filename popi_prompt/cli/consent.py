@@ -12,7 +12,7 @@ from popi_prompt.errors import UsageError
 
 if TYPE_CHECKING:
     from popi_prompt.schema import User
-    from popi_prompt.workflow import Settings
+    from popi_prompt.settings import Settings
 
 _NAMED = 8
 

@@ -16,7 +16,7 @@ from popi_prompt.errors import UsageError
 if TYPE_CHECKING:
     from popi_prompt.models.access import Access
     from popi_prompt.rewards import Reward
-    from popi_prompt.workflow import Settings
+    from popi_prompt.settings import Settings
 
 DEFAULT_MODEL = "local/smollm2-135m"
 
@@ -109,7 +109,7 @@ class SearchOptions:
 
     def settings(self, access: Access) -> Settings:
         """All of them together."""
-        from popi_prompt.workflow import Settings
+        from popi_prompt.settings import Settings
 
         return Settings(
             generator=access.name("generator", self.generator, DEFAULT_MODEL),
