@@ -127,6 +127,13 @@ class TuningServer:
     def _on_loop(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
+    def finish(self) -> None:
+        """Until all that is done late is done."""
+        self._on_loop(self._finish())
+
+    async def _finish(self) -> None:
+        await asyncio.gather(*self._later)
+
     async def _start(self) -> web.AppRunner:
         app = web.Application(client_max_size=1 << 28, middlewares=[self._around])
         self.routes(app.router)
@@ -140,7 +147,7 @@ class TuningServer:
 
     async def _stop(self) -> None:
         self._closing.set()
-        await asyncio.gather(*self._later)
+        await self._finish()
         await self._runner.cleanup()
 
     @web.middleware

@@ -75,6 +75,7 @@ def killed_once(draw: random.Random, span: float) -> Outcome:
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert _start(folder, server, seed).wait() == 0
+        server.finish()
         return _found(folder, server, (seconds, requests, was_running))
 
 

@@ -201,6 +201,7 @@ def test_a_request_that_goes_wrong_is_made_up_for(
     server.fault(route, fault)
     record = scene.wait(scene.submit())
     assert record.status == "succeeded"
+    server.finish()
     assert len(server.jobs) == len(server.files) == 1
     assert record.job_id in server.jobs
 

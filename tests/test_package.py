@@ -80,7 +80,7 @@ PLACES = {
     "litellm": ("models/",),
     "llama_cpp": ("models/llama_context.py",),
     "openai": ("models/openai_client.py", "finetune/providers/openai.py"),
-    "httpx": ("finetune/providers/rest.py",),
+    "httpx": ("finetune/providers/",),
     "filelock": ("finetune/job_folder.py",),
     "tenacity": ("models/transport.py", "finetune/providers/rest.py"),
     "aiolimiter": ("models/transport.py",),

@@ -47,7 +47,7 @@ def files(ctx: click.Context, where: PlaceOptions, jobs_folder: Path | None, as_
         ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
         for name in ("provider", "api_base")
     )
-    if given or not known:
+    if given:
         known = tuple(dict.fromkeys((*known, where.place())))
     listed = list_files(records, known, open_provider)
     if as_json:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from popi_prompt.errors import UsageError
 from popi_prompt.finetune.job import STATUSES, Hyperparameters, Job, JobEvent, Order, Upload
 from popi_prompt.finetune.provider import OURS, Place, Provider
@@ -48,6 +50,7 @@ def _client(place: Place) -> Any:
         base_url=place.api_base,
         timeout=place.timeout,
         max_retries=0,
+        http_client=_http(place),
     )
 
 
@@ -60,13 +63,29 @@ def _azure(place: Place) -> Any:
         raise UsageError("azure needs --api-base or AZURE_API_BASE, the address of your resource")
     key = answers.key(place, "AZURE_API_KEY", "AZURE_OPENAI_API_KEY")
     if base.rstrip("/").endswith("/v1"):
-        return openai.OpenAI(api_key=key, base_url=base, timeout=place.timeout, max_retries=0)
+        return openai.OpenAI(
+            api_key=key,
+            base_url=base,
+            timeout=place.timeout,
+            max_retries=0,
+            http_client=_http(place),
+        )
     return openai.AzureOpenAI(
         api_key=key,
         azure_endpoint=base,
         api_version=os.environ.get("AZURE_API_VERSION") or _AZURE_VERSION,
         timeout=place.timeout,
         max_retries=0,
+        http_client=_http(place),
+    )
+
+
+def _http(place: Place) -> Any:
+    """Keeps no connection open between requests, which are seconds apart: nobody closes it."""
+    import openai
+
+    return openai.DefaultHttpxClient(
+        timeout=place.timeout, limits=httpx.Limits(max_keepalive_connections=0)
     )
 
 
