@@ -259,7 +259,7 @@ class Composer:
             *self._signals(taste, shuffled[before:], free, contested),
         ]
         group = "changed" if before else taste.name
-        return {"group": group, "gold": taste.gold, "signals": signals}
+        return {"group": group, "gold": taste.gold, "public": True, "signals": signals}
 
     def _signals(
         self, taste: Taste, kinds: Sequence[str], free: list[Prompt], contested: frozenset[str]
