@@ -1,6 +1,6 @@
 """What may be in a program: no text of users who measure it, and of none where demos are synthetic.
 
-Compared are six words in a row, without case and punctuation. A name, or anything else shorter than
+Compared are six words in a row, without case and punctuation; twelve for real signals. A name, or anything else shorter than
 that, is not seen.
 """
 
@@ -16,6 +16,9 @@ from popi_prompt.schema import User, texts_in_pairs, texts_in_signals
 from popi_prompt.split import Split
 
 MOST_CHARACTERS = 2_000  # of any instruction
+# Words in a row of a pair that real signals may not share: six are often "edit this passage to make
+# it", which many prompts begin with.
+_COPIED_SIGNALS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,8 @@ def make_guard(demos: Demos | None, everyone: Sequence[User], split: Split) -> G
         guard.prove(UNTUNED_CANDIDATE)
         return guard
     measuring = (*split.val, *split.test)
-    pairs = Runs(text for user in measuring for text in texts_in_pairs(user))
+    texts = (text for user in measuring for text in texts_in_pairs(user))
+    pairs = Runs(texts, _COPIED_SIGNALS)
     return Guard(kind, Runs(_texts(measuring)), pairs, len(measuring))
 
 

@@ -37,16 +37,17 @@ class Runs:
     10**12 a million runs, and none is let through.
     """
 
-    def __init__(self, texts: Iterable[str] = ()):
-        self._hashes = np.unique(_hashes(texts))
+    def __init__(self, texts: Iterable[str] = (), count: int = RUN):
+        self._count = count
+        self._hashes = np.unique(_hashes(texts, count))
 
     def shared(self, text: str) -> int:
         """How many different runs of `text` are among them."""
-        own = np.unique(_hashes((text,)))
+        own = np.unique(_hashes((text,), self._count))
         places = np.searchsorted(self._hashes, own)
         inside = places < len(self._hashes)
         return int(np.sum(self._hashes[places[inside]] == own[inside]))
 
 
-def _hashes(texts: Iterable[str]) -> NDArray[np.int64]:
-    return np.fromiter((hash(run) for text in texts for run in runs(text)), dtype=np.int64)
+def _hashes(texts: Iterable[str], count: int) -> NDArray[np.int64]:
+    return np.fromiter((hash(run) for text in texts for run in runs(text, count)), dtype=np.int64)

@@ -43,7 +43,7 @@ from popi_prompt.workflow import optimize
 
 STUDENTS = Path(__file__).parents[2] / "shared" / "data" / "alignx_psoups" / "student_phd.json"
 SECRET = "the blue kettle whistles at seven every morning"
-HELD_OUT = "a very quiet lake lies behind our old mill"
+HELD_OUT = "a very quiet lake lies behind our old mill where nobody rows on Sundays"
 WORDS = st.lists(st.sampled_from(["ab", "cd", "ef", "gh", "ij"]), max_size=14).map(" ".join)
 
 
