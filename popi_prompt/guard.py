@@ -1,7 +1,7 @@
 """What may be in a program: no text of users who measure it, and of none where demos are synthetic.
 
-Compared are six words in a row, without case and punctuation; twelve for real signals. A name, or anything else shorter than
-that, is not seen.
+Compared are six words in a row, without case and punctuation, twelve of real signals. A name, or
+anything else shorter than that, is not seen.
 """
 
 from __future__ import annotations
