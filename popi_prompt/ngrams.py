@@ -41,6 +41,14 @@ class Runs:
         self._count = count
         self._hashes = np.unique(_hashes(texts, count))
 
+    def __len__(self) -> int:
+        """How many different runs are known."""
+        return len(self._hashes)
+
+    def holds(self, text: str) -> bool:
+        """Whether the text repeats one of them."""
+        return self.shared(text) > 0
+
     def shared(self, text: str) -> int:
         """How many different runs of `text` are among them."""
         own = np.unique(_hashes((text,), self._count))

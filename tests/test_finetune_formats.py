@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError
 
 from popi_prompt.candidate import Candidate, Demonstration
-from popi_prompt.finetune.copies import Copies
 from popi_prompt.finetune.examples import Chooser, Example
 from popi_prompt.finetune.export import export
 from popi_prompt.finetune.formats import FORMATS, Format, schema
 from popi_prompt.finetune.part_file import _line
 from popi_prompt.finetune.samples import Drawn, Sample
+from popi_prompt.ngrams import Runs
 from popi_prompt.prompts import Message, as_data
 from popi_prompt.records import parse_user, user_record
 from popi_prompt.schema import (
@@ -91,7 +91,7 @@ def test_every_line_is_valid_whatever_people_write(
     provider: str, kind: str, found: Format, person: User, written: tuple[str, str], view: str
 ) -> None:
     assert parse_user(user_record(person)) == person
-    chooser = Chooser(kind, Candidate(view=view), Copies(()), min_margin=0.0)  # type: ignore[arg-type]
+    chooser = Chooser(kind, Candidate(view=view), Runs(), min_margin=0.0)  # type: ignore[arg-type]
     drawn = Drawn("u", "k", (Sample(0, written[0], 2.0, 1.0), Sample(1, written[1], 1.0, 0.5)))
     example = chooser.choose(person, drawn, drawn.samples)
     if isinstance(example, str):

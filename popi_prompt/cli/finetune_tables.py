@@ -9,9 +9,9 @@ import click
 from rich.table import Table
 
 from popi_prompt.cli.render import stdout
-from popi_prompt.finetune.copies import WORDS
 from popi_prompt.finetune.report import Exported, PartReport
 from popi_prompt.intervals import Interval
+from popi_prompt.ngrams import RUN
 
 
 def print_export(done: Exported, samples: Path) -> None:
@@ -26,7 +26,7 @@ def print_export(done: Exported, samples: Path) -> None:
     completions = sum(part.completions for part in parts.values())
     repeats = sum(part.repeats for part in parts.values())
     click.echo(
-        f"{repeats} of {completions} summaries repeat {WORDS} words in a row of anybody's signals "
+        f"{repeats} of {completions} summaries repeat {RUN} words in a row of anybody's signals "
         f"({done.runs} such runs looked for)."
     )
     if not done.own_split:

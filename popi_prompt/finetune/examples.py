@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from popi_prompt.candidate import Candidate
-from popi_prompt.finetune.copies import Copies
 from popi_prompt.finetune.samples import COPIED, Drawn, Sample
+from popi_prompt.ngrams import Runs
 from popi_prompt.prompts import Messages, as_data, inference_messages, render_signals
 from popi_prompt.schema import Persona, User
 
@@ -72,7 +72,7 @@ class Chooser:
 
     kind: Kind
     candidate: Candidate
-    copies: Copies
+    copies: Runs
     min_margin: float = 0.5
     mask: Callable[[User], User] | None = None
 

@@ -14,7 +14,6 @@ from popi_prompt.anonymise import anonymise
 from popi_prompt.errors import ModelError, OptimizationError, ProgramError
 from popi_prompt.evaluation import Metric
 from popi_prompt.events import Noted, Observer, ignore
-from popi_prompt.finetune.copies import Copies, texts_of
 from popi_prompt.finetune.examples import Chooser
 from popi_prompt.finetune.part_file import Count, Source
 from popi_prompt.finetune.parts import parts_of
@@ -25,9 +24,10 @@ from popi_prompt.finetune.samples_file import SamplesFile
 from popi_prompt.finetune.sampling import Draws, Sampler
 from popi_prompt.generator import Generator
 from popi_prompt.models.door import Door
+from popi_prompt.ngrams import Runs
 from popi_prompt.program import Program
 from popi_prompt.rewards import AccuracyReward, MarginReward, PopiReward
-from popi_prompt.schema import User
+from popi_prompt.schema import User, texts_in_signals
 from popi_prompt.scorers import make_scorer
 
 _REWARDS: dict[str, type[PopiReward | AccuracyReward | MarginReward]] = {
@@ -79,16 +79,16 @@ def export(
         validation=validation,
         apart=parts.apart,
         own_split=parts.own,
-        runs=copies.runs,
+        runs=len(copies),
         failed=failed,
     )
 
 
-def _copies(program: Program, users: Sequence[User]) -> Copies:
+def _copies(program: Program, users: Sequence[User]) -> Runs:
     """Of everybody's signals, those that demonstrations show included."""
     shown = (demo.signals for demo in program.candidate.demonstrations)
-    told = (text for user in users for signal in user.signals for text in texts_of(signal))
-    return Copies(chain(shown, told))
+    told = (text for user in users for text in texts_in_signals(user))
+    return Runs(chain(shown, told))
 
 
 def recipe_of(program: Program, plan: Plan, door: Door) -> Recipe:
@@ -131,7 +131,7 @@ def _metric(program: Program, recipe: Recipe, door: Door) -> Metric:
     )
 
 
-def _chooser(program: Program, plan: Plan, copies: Copies) -> Chooser:
+def _chooser(program: Program, plan: Plan, copies: Runs) -> Chooser:
     candidate = program.candidate
     if not plan.with_demonstrations:
         candidate = replace(candidate, demonstrations=())

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from popi_prompt.finetune.copies import WORDS
 from popi_prompt.finetune.examples import Gap
 from popi_prompt.intervals import Interval, as_record, bootstrap
+from popi_prompt.ngrams import RUN
 
 MILLION = 1_000_000
 
@@ -68,7 +68,7 @@ class PartReport:
     """One file. `left_out` counts users by reason, `missed` draws by error.
 
     `output` is None where no user was left, so nothing was written. `tokens` is None where no
-    tokenizer could be had. `repeats` counts completions in the file that repeat `WORDS` words in a
+    tokenizer could be had. `repeats` counts completions in the file that repeat `RUN` words in a
     row of anybody's signals: always 0.
     """
 
@@ -108,7 +108,7 @@ class PartReport:
 class Exported:
     """Both files. `apart` counts users who are in neither, by reason.
 
-    `runs` is how many different runs of `WORDS` words the signals of all users hold. `failed` are
+    `runs` is how many different runs of `RUN` words the signals of all users hold. `failed` are
     the users of whom a draw failed that may work another time, with the reason.
     """
 
@@ -133,7 +133,7 @@ class Exported:
             "train": self.train.as_record(),
             "validation": None if validation is None else validation.as_record(),
             "users_apart": dict(self.apart),
-            "words_in_a_row": WORDS,
+            "words_in_a_row": RUN,
             "runs_in_signals": self.runs,
             "users_to_try_again": len(self.failed),
         }

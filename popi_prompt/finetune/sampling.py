@@ -9,13 +9,13 @@ from popi_prompt.candidate import Candidate
 from popi_prompt.errors import BadResponse, ContextTooLong, ModelError
 from popi_prompt.evaluation import Metric, in_parallel
 from popi_prompt.events import Advanced, Observer, PhaseStarted, ignore
-from popi_prompt.finetune.copies import WORDS, Copies
 from popi_prompt.finetune.samples import COPIED, Missed, Sample, user_key
 from popi_prompt.finetune.samples_file import SamplesFile
 from popi_prompt.inference import SUMMARY_SAMPLING
 from popi_prompt.models.attribution import attributed
 from popi_prompt.models.door import Door
 from popi_prompt.models.model import Sampling
+from popi_prompt.ngrams import RUN, Runs
 from popi_prompt.prompts import as_data, inference_messages, render_signals
 from popi_prompt.schema import User
 
@@ -50,7 +50,7 @@ class Sampler:
     metric: Metric
     door: Door
     draws: Draws
-    copies: Copies
+    copies: Runs
 
     def fill(
         self, users: Sequence[User], store: SamplesFile, observer: Observer = ignore
@@ -106,7 +106,7 @@ class Sampler:
             answer = self.door.chat("inference", messages, self.draws.sampling(number))
         text = _whole(answer.text)
         if self.copies.holds(text):
-            return Missed(number, COPIED, f"it repeats {WORDS} words in a row of signals")
+            return Missed(number, COPIED, f"it repeats {RUN} words in a row of signals")
         outcome = self.metric.outcome(user, text)
         return Sample(number, text, outcome.reward, outcome.margin)
 

@@ -7,7 +7,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from popi_prompt.finetune.copies import WORDS, Copies, texts_of
+from popi_prompt.ngrams import RUN, Runs
 from popi_prompt.schema import (
     Dialogue,
     Edit,
@@ -17,6 +17,7 @@ from popi_prompt.schema import (
     Rating,
     Signal,
     Turn,
+    texts_in,
 )
 
 TEXT = "It was a web of old paths between China and lands far to the west."
@@ -24,8 +25,8 @@ few_words = st.lists(st.sampled_from(["a", "b", "c"]), max_size=14).map(" ".join
 
 
 def test_six_words_in_a_row_are_a_copy_five_are_not() -> None:
-    copies = Copies([TEXT])
-    assert copies.runs == len(TEXT.split()) - WORDS + 1
+    copies = Runs([TEXT])
+    assert len(copies) == len(TEXT.split()) - RUN + 1
     assert copies.holds(
         "They say it was: A WEB of \u201cold\u201d things, old paths between China and lands."
     )
@@ -34,22 +35,22 @@ def test_six_words_in_a_row_are_a_copy_five_are_not() -> None:
 
 
 def test_nothing_is_a_copy_of_nothing() -> None:
-    assert not Copies([]).holds(TEXT)
-    assert not Copies(["too short"]).holds("too short")
-    assert Copies([]).runs == 0
+    assert not Runs([]).holds(TEXT)
+    assert not Runs(["too short"]).holds("too short")
+    assert len(Runs([])) == 0
 
 
 def test_runs_do_not_cross_texts() -> None:
-    assert not Copies(["one two three", "four five six"]).holds("one two three four five six")
+    assert not Runs(["one two three", "four five six"]).holds("one two three four five six")
 
 
 @given(st.lists(few_words, max_size=4), few_words)
 @settings(deadline=None)
 def test_it_finds_what_a_search_finds(texts: list[str], text: str) -> None:
     words = text.split()
-    runs = [" ".join(words[i : i + WORDS]) for i in range(len(words) - WORDS + 1)]
+    runs = [" ".join(words[i : i + RUN]) for i in range(len(words) - RUN + 1)]
     found = any(re.search(rf"(?<!\S){run}(?!\S)", each) for run in runs for each in texts)
-    assert Copies(texts).holds(text) is found
+    assert Runs(texts).holds(text) is found
 
 
 def test_every_text_of_every_signal_counts() -> None:
@@ -61,5 +62,5 @@ def test_every_text_of_every_signal_counts() -> None:
         Rating("9", 1.0, (0.0, 1.0)),
         Dialogue((Turn("user", "10"), Turn("assistant", "11"))),
     )
-    found = [text for signal in signals for text in texts_of(signal)]
+    found = [text for signal in signals for text in texts_in(signal)]
     assert found == [str(n) for n in range(1, 12)]
