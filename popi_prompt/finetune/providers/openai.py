@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from popi_prompt.errors import UsageError
 from popi_prompt.finetune.job import STATUSES, Hyperparameters, Job, JobEvent, Order, Upload
 from popi_prompt.finetune.provider import OURS, Place, Provider
@@ -29,6 +27,8 @@ _NAMES = {
 _NOT_READY = ("pending", "running", "uploading")
 _PURPOSE = "fine-tune"
 _LABEL = "popi_prompt"
+# Requests are seconds apart and nobody closes the client: no connection is kept open between them.
+_HEADERS = {"Connection": "close"}
 # The first version of the dated API whose jobs have a `method`.
 _AZURE_VERSION = "2025-04-01-preview"
 _RETRIES = 3  # of requests that change nothing
@@ -50,7 +50,7 @@ def _client(place: Place) -> Any:
         base_url=place.api_base,
         timeout=place.timeout,
         max_retries=0,
-        http_client=_http(place),
+        default_headers=_HEADERS,
     )
 
 
@@ -68,7 +68,7 @@ def _azure(place: Place) -> Any:
             base_url=base,
             timeout=place.timeout,
             max_retries=0,
-            http_client=_http(place),
+            default_headers=_HEADERS,
         )
     return openai.AzureOpenAI(
         api_key=key,
@@ -76,16 +76,7 @@ def _azure(place: Place) -> Any:
         api_version=os.environ.get("AZURE_API_VERSION") or _AZURE_VERSION,
         timeout=place.timeout,
         max_retries=0,
-        http_client=_http(place),
-    )
-
-
-def _http(place: Place) -> Any:
-    """Keeps no connection open between requests, which are seconds apart: nobody closes it."""
-    import openai
-
-    return openai.DefaultHttpxClient(
-        timeout=place.timeout, limits=httpx.Limits(max_keepalive_connections=0)
+        default_headers=_HEADERS,
     )
 
 
