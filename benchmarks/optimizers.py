@@ -36,6 +36,7 @@ from popi_prompt.evaluation import Metric, Outcome, evaluate
 from popi_prompt.events import PhaseStarted
 from popi_prompt.files import check_writable, parse_json, read_bytes, write_text
 from popi_prompt.generator import Generator
+from popi_prompt.guard import make_guard
 from popi_prompt.inference import summarizer
 from popi_prompt.intervals import Interval, bootstrap
 from popi_prompt.models.access import Access
@@ -81,10 +82,12 @@ def _run(
         return
     split = split_users(users, seed=seed)
     settings = _settings(options, name, seed)
+    guard = make_guard("real", users, split)
     started = time.monotonic()
     with Display() as display:
         with settings.door(display) as door:
-            found = search(split, open_scoring(settings, door, display), settings, display)
+            scoring = open_scoring(settings, door, display)
+            found = search(split, scoring, settings, display, guard=guard)
             spent = total(door.spent().values())
         seconds = time.monotonic() - started
         places = {user.user_id: i for i, user in enumerate(users)}

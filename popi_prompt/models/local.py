@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from importlib import metadata
@@ -12,7 +11,7 @@ import numpy as np
 
 from popi_prompt.errors import BadResponse
 from popi_prompt.models.chat_template import ChatTemplate
-from popi_prompt.models.cores import Cores
+from popi_prompt.models.cores import Cores, usable
 from popi_prompt.models.llama_context import LlamaContext, load_library
 from popi_prompt.models.llama_embedder import LlamaEmbedder
 from popi_prompt.models.llama_engine import LlamaEngine
@@ -38,7 +37,7 @@ class LocalModel:
         self.path = path = engine_file(name.removeprefix(PREFIX))
         self.name = name
         self.identity = _identity(name.removeprefix(PREFIX), path)
-        cores = Cores(min(os.cpu_count() or 1, MOST_ENGINES))
+        cores = Cores(min(usable(), MOST_ENGINES))
         contexts = [
             LlamaContext(path, context=CONTEXT, slots=SCORING + GENERATING)
             for _ in range(cores.count)
