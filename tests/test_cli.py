@@ -968,12 +968,21 @@ def test_another_optimizer_is_a_name_away(
     models: Models, users: Path, tmp_path: Path, optimizer: str
 ) -> None:
     output = tmp_path / "out.json"
-    options = [*FAKES, "--optimizer", optimizer, "--trials", 2]
+    options = [*FAKES, "--optimizer", optimizer, "--trials", 2, "--demos", "real", "--yes"]
     shown = json.loads(succeeded(call("optimize", users, "-o", output, *options, "--json")).stdout)
     assert shown["spent"]
     name = optimizer if ":" not in optimizer else "one try"
     assert load(output).origin.optimizer == name
     assert f"optimizer {name}" in succeeded(call("show", output)).stdout
+
+
+def test_random_search_needs_users_that_it_may_show(
+    models: Models, users: Path, tmp_path: Path
+) -> None:
+    options = [*FAKES, "--optimizer", "random", "--demos", "synthetic"]
+    result = call("optimize", users, "-o", tmp_path / "out.json", *options)
+    refused(result, 2, "demonstrations of your users", "--demos real")
+    assert not (tmp_path / "out.json").exists()
 
 
 @pytest.mark.parametrize("yes", [False, True])
@@ -1078,7 +1087,8 @@ def test_an_interrupt_keeps_the_best_program_so_far(
 
     models["fake/g"] = FakeModel(name="fake/g", fails=stop)
     output = tmp_path / "out.json"
-    result = call("optimize", users, "-o", output, *FAKES, "--optimizer", optimizer)
+    options = ["--optimizer", optimizer, "--demos", "real", "--yes"]
+    result = call("optimize", users, "-o", output, *FAKES, *options)
     assert result.exit_code == 130
     assert "Traceback" not in result.output
     assert "out.partial.json" in result.stderr

@@ -101,7 +101,7 @@ def test_it_is_near_what_the_run_uses_and_sends_nothing(
 def test_the_optimizers_of_dspy_are_estimated_too(
     stub: StubServer, users: tuple[User, ...], name: str
 ) -> None:
-    searched = settings(stub, optimizer=name)
+    searched = settings(stub, optimizer=name, demos="real")
     fast, slow = (estimate(users, searched, speed=Speed(latency=each)) for each in (1, 2))
     assert stub.log == []
     assert 1.2 < slow.total.seconds / fast.total.seconds <= 2.1

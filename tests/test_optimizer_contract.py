@@ -275,6 +275,19 @@ def test_the_program_says_who_found_it(name: str) -> None:
     assert row is None or row.mean(MARGIN).mean > 0
 
 
+def test_mipro_shows_no_user_where_none_may_be_shown() -> None:
+    told: list[TrialFinished] = []
+
+    def observer(event: Event) -> None:
+        if isinstance(event, TrialFinished):
+            told.append(event)
+
+    settings = Settings(optimizer="mipro", trials=3, force=True, demos="synthetic")
+    optimize(LEARNERS, settings, door=learning_door(), observer=observer)
+    assert told
+    assert all(event.what.startswith("0 demonstrations") for event in told)
+
+
 def test_gepa_is_told_what_a_summary_did() -> None:
     models: dict[str, FakeModel] = {}
     searched("gepa", learning_door(models=models))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dspy
 
+from popi_prompt.errors import UsageError
 from popi_prompt.optimizers.dspy_program import Session
 from popi_prompt.optimizers.dspy_search import search
 from popi_prompt.optimizers.optimizer import Found, Task
@@ -18,7 +19,15 @@ class RandomSearchOptimizer:
     name = "random"
 
     def run(self, task: Task) -> Found:
-        """`dspy.BootstrapFewShotWithRandomSearch`; the seed orders the training users."""
+        """`dspy.BootstrapFewShotWithRandomSearch`; the seed orders the training users.
+
+        Raises `UsageError` where no user may be shown: there is nothing else that it searches.
+        """
+        if task.guard.demos != "real":
+            raise UsageError(
+                "random search tries demonstrations of your users only, and none may be in the "
+                "program; allow them with --demos real, or choose another --optimizer"
+            )
         return search(task, "random search", _compile)
 
 

@@ -16,7 +16,10 @@ _DEMONSTRATIONS = 4
 
 
 class MiproOptimizer:
-    """Instruction and demonstrations; `trials` combinations are scored besides the untuned one."""
+    """Instruction and demonstrations; `trials` combinations are scored besides the untuned one.
+
+    Its demonstrations are training users: where none may be shown it searches instructions only.
+    """
 
     name = "mipro"
 
@@ -38,11 +41,12 @@ def _compile_aware(session: Session, *, aware: bool) -> None:
     """Bootstrap, propose, search. What is not `aware` sees no users, and failed proposals do not
     matter.
     """
+    shown = _DEMONSTRATIONS if session.task.guard.demos == "real" else 0
     optimizer = dspy.MIPROv2(
         metric=session.metric,
         prompt_model=proposer(session, None if aware else UNTUNED_INSTRUCTION),
         task_model=session.lm,
-        max_bootstrapped_demos=_DEMONSTRATIONS,
+        max_bootstrapped_demos=shown,
         max_labeled_demos=0,  # nobody wrote the right summaries
         auto=None,
         num_candidates=_CANDIDATES,
