@@ -13,6 +13,7 @@ from popi_prompt.errors import BudgetExceeded, CallError
 from popi_prompt.evaluation import Failure, in_parallel
 from popi_prompt.events import Advanced, Improved, Noted, Observer, PhaseStarted, ignore
 from popi_prompt.folds import Folds, cross_validate
+from popi_prompt.front import Member, members
 from popi_prompt.generator import Generator
 from popi_prompt.guard import demos_of, make_guard
 from popi_prompt.inference import summarizer
@@ -42,6 +43,7 @@ class Optimized:
 
     `stopped` says which cap ended the run early: the program is then the best one so far, and the
     report has no rows. `spent` is by role, `folds` included, which are None unless asked for.
+    `front` is that of reward against tokens, the best reward first, where "pareto" has searched.
     """
 
     program: Program
@@ -52,6 +54,7 @@ class Optimized:
     stopped: str | None = None
     curve: tuple[Kept, ...] = ()
     folds: Folds | None = None
+    front: tuple[Member, ...] = ()
 
     @property
     def shipped(self) -> str:
@@ -107,8 +110,9 @@ def optimize(
         shipped = found if settings.force or stopped or _proven(report) else UNTUNED_CANDIDATE
         guard.prove(shipped)
         program = _program(shipped, door, with_scores(origin, report, shipped))
-        spent = door.spent()
-        return Optimized(program, report, split, found, spent, stopped, searched.curve, folds)
+        front = members(searched.front, lambda each: _program(each, door, origin))
+        spent, curve = door.spent(), searched.curve
+        return Optimized(program, report, split, found, spent, stopped, curve, folds, front)
 
 
 def _folds(

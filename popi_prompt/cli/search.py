@@ -61,6 +61,9 @@ _OPTIONS = (
     ),
     click.option("--yes", is_flag=True, help="Do not ask before --demos real."),
     click.option("--folds", type=click.IntRange(3), help="First repeat the search on N folds."),
+    click.option(
+        "--pareto", is_flag=True, help="Two objectives: also keep what inserts fewer tokens."
+    ),
 )
 
 
@@ -87,6 +90,18 @@ class SearchOptions:
     demos: Demos | None
     yes: bool
     folds: int | None
+    pareto: bool
+
+    def searched_by(self) -> str:
+        """The optimizer's name. Raises `UsageError` where it has no second objective."""
+        if not self.pareto:
+            return self.optimizer
+        if self.optimizer not in ("popi", "pareto"):
+            raise UsageError(
+                f"--pareto is of the optimizer 'popi', and --optimizer is {self.optimizer!r}; drop "
+                "one"
+            )
+        return "pareto"
 
     def maximised(self) -> Reward:
         """The reward that the options name. Raises `UsageError` for numbers that cannot work."""
@@ -119,7 +134,7 @@ class SearchOptions:
             embedding_model=self.embedding_model,
             scorer=self.scorer,
             reward=self.maximised(),
-            optimizer=self.optimizer,
+            optimizer=self.searched_by(),
             trials=self.trials,
             max_users=self.max_users,
             held_out=self.held_out,

@@ -15,6 +15,7 @@ from popi_prompt.generator import Generator
 from popi_prompt.guard import Guard
 from popi_prompt.models.door import Door
 from popi_prompt.models.meter import Spent
+from popi_prompt.optimizers.points import Point
 from popi_prompt.prompts import Conditioning
 from popi_prompt.rewards import Reward
 from popi_prompt.schema import User
@@ -30,8 +31,9 @@ class Task:
     `keep(candidate, reward)` is called for every candidate that is better than all before, the
     untuned one first: what an interrupted run falls back to. `reward` is the mean over
     `validation()`, None for a candidate that is not scored yet. `trials` is about how many
-    candidates are scored on all of them. `guard` says what may be in a candidate; what it does not
-    allow is taken out of what is kept and found.
+    candidates are scored on all of them. `point` is called for every candidate that was, by
+    optimizers that keep a front of two objectives. `guard` says what may be in a candidate; what it
+    does not allow is taken out of what is kept and found.
     """
 
     train: tuple[User, ...]
@@ -44,6 +46,7 @@ class Task:
     observer: Observer
     keep: Callable[[Candidate, float | None], None]
     guard: Guard = field(default_factory=Guard)
+    point: Callable[[Point], None] = lambda point: None
 
     def metric(self, conditioning: Conditioning) -> Metric:
         """How candidates with this conditioning are measured."""

@@ -56,32 +56,13 @@ class _Search:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         sampler = optuna.samplers.TPESampler(seed=self._task.seed, n_startup_trials=6)
         study = optuna.create_study(direction="maximize", sampler=sampler)
-        for first in self._openings():
+        for first in openings(self._space, self._task.trials):
             study.enqueue_trial(first)
         self._task.observer(PhaseStarted("searching", self._task.trials))
         study.optimize(self._trial, n_trials=self._task.trials, catch=())
         if self._best is None:
             raise OptimizationError(f"no validation user could be scored; {self._reason}")
         return self._best
-
-    def _openings(self) -> list[dict[str, int]]:
-        """The best set of demonstrations in the cheaper view, the untuned program, other sets.
-
-        The untuned program reads and writes the most: it comes when there is something that it can
-        be compared with, so that a few users decide. Later trials are the sampler's.
-        """
-        untuned = {
-            "instruction": 0,
-            "demonstrations": 0,
-            "view": VIEWS.index("full"),
-            "conditioning": 0,
-        }
-        best = min(1, len(self._space.conditionings) - 1)
-        shown = [
-            {**untuned, "demonstrations": i, "view": VIEWS.index("liked"), "conditioning": best}
-            for i in range(1, len(self._space.sets))
-        ]
-        return [*shown[:1], untuned, *shown[1:]] if self._task.trials > 1 else [untuned]
 
     def _trial(self, trial: optuna.Trial) -> float:
         chosen = {
@@ -148,7 +129,27 @@ class _Search:
 
     def _tell(self, trial: optuna.Trial, reward: float | None) -> None:
         best = self._best.reward if self._best is not None else float("-inf")
-        self._task.observer(TrialFinished(trial.number, _described(trial), reward, best))
+        self._task.observer(TrialFinished(trial.number, described(trial), reward, best))
+
+
+def openings(space: Space, trials: int) -> list[dict[str, int]]:
+    """The best set of demonstrations in the cheaper view, the untuned program, other sets.
+
+    The untuned program reads and writes the most: it comes when there is something that it can be
+    compared with, so that a few users decide. Later trials are the sampler's.
+    """
+    untuned = {
+        "instruction": 0,
+        "demonstrations": 0,
+        "view": VIEWS.index("full"),
+        "conditioning": 0,
+    }
+    best = min(1, len(space.conditionings) - 1)
+    shown = [
+        {**untuned, "demonstrations": i, "view": VIEWS.index("liked"), "conditioning": best}
+        for i in range(1, len(space.sets))
+    ]
+    return [*shown[:1], untuned, *shown[1:]] if trials > 1 else [untuned]
 
 
 def _rewards(results: Sequence[Result]) -> dict[str, float]:
@@ -159,6 +160,7 @@ def _failures(results: Sequence[Result]) -> int:
     return sum(isinstance(each, Failure) for each in results)
 
 
-def _described(trial: optuna.Trial) -> str:
+def described(trial: optuna.Trial) -> str:
+    """What the trial chose, for people."""
     shown = {**trial.params, "view": VIEWS[trial.params["view"]]}
     return ", ".join(f"{name} {value}" for name, value in shown.items())
