@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from popi_prompt.budget import shortfalls
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.dataset import fingerprint
@@ -91,6 +92,8 @@ def optimize(
     guard = make_guard(settings.demos, everyone, split)
     observer(Noted(_described(split)))
     with door if door is not None else settings.door(observer) as door:
+        for text in shortfalls(split, settings, guard, door):
+            observer(Noted(text))
         scoring = open_scoring(settings, door, observer)
         folds = _folds(everyone, users, scoring, settings, observer)
         origin = with_demos(_origin(settings, scoring.scorer, users), guard)

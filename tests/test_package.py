@@ -64,6 +64,7 @@ ORDER = [
     "provenance",
     "settings",
     "search",
+    "budget",
     "folds",
     "workflow",
     "bench",

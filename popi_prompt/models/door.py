@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from popi_prompt.errors import BadResponse, CallError, ModelError, UsageError
 from popi_prompt.models.attribution import attribution
 from popi_prompt.models.books import Books, Question
-from popi_prompt.models.meter import Spent, unknown_price
+from popi_prompt.models.meter import Caps, Spent, unknown_price
 from popi_prompt.models.model import (
     Answer,
     EmbeddingModel,
@@ -196,6 +196,11 @@ class Door:
             if route not in self._models:
                 self._models[route] = self._open(route)
             return self._models[route]
+
+    @property
+    def caps(self) -> Caps:
+        """Limits over all roles."""
+        return self._books.meter.caps
 
     def spent(self) -> dict[str, Spent]:
         """What was sent so far, by role."""
