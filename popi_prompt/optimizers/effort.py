@@ -72,22 +72,22 @@ _FIRST = Round(
     parents=1,
     sets=2,
     proposals=0,
-    trials=3,
+    trials=2,
     calls=150,
 )
 _SECOND = Round(
-    screening=((3, 7), (6, 4), (12, 3)),
+    screening=((3, 7), (6, 4), (10, 3)),
     opposed=2,
-    probing=(3, 1),
-    training_users=24,
+    probing=(0, 0),
+    training_users=20,
     drawn=6,
-    rehearsing_users=12,
+    rehearsing_users=8,
     variations=2,
     parents=2,
     sets=3,
     proposals=0,
-    trials=9,
-    calls=120,
+    trials=8,
+    calls=150,
 )
 _MEDIUM = Round(
     screening=((6, 7), (12, 4)),
@@ -118,7 +118,7 @@ _HEAVY = Round(
     calls=2700,
 )
 
-LIGHT = Effort((_FIRST, _SECOND), validation_users=16, calls=385)
+LIGHT = Effort((_FIRST, _SECOND), validation_users=12, calls=385)
 MEDIUM = Effort((_MEDIUM,))
 HEAVY = Effort((_HEAVY,))
 GROWING = Effort((_FIRST, _SECOND, _MEDIUM))

@@ -69,27 +69,31 @@ class _Search:
     def run(self) -> Found:
         """Run the rounds."""
         for scope in self._task.effort.with_trials(self._task.trials).rounds:
-            if self._best is None or self._affords(scope.calls):
-                self._round(scope)
+            openings: list[Choice] = []
+            if self._affords(scope.calls):
+                openings = self._grow(scope)
+            self._task.observer(PhaseStarted("searching", scope.trials))
+            self._try(openings, scope.trials)
         if self._best is None:
             raise OptimizationError(f"no validation user could be scored; {self._reason}")
         return self._best
 
-    def _round(self, scope: Round) -> None:
-        """Build a space and try combinations of it; what earlier rounds found stays in it."""
+    def _grow(self, scope: Round) -> list[Choice]:
+        """Build a space; what earlier rounds found stays in it. What to try of it first."""
         fresh = build_space(self._task, scope)
         before = len(self._space.sets)
         self._space = self._space.joined(fresh)
         self._sampler = Sampler(self._space.sizes, self._task.seed)
-        self._task.observer(PhaseStarted("searching", scope.trials))
+        return self._openings(fresh, before, scope.trials)
+
+    def _try(self, openings: Sequence[Choice], trials: int) -> None:
+        """So many trials, as long as the effort affords them."""
+        for choice in openings:
+            if self._affords():
+                self._trial("opening", choice)
         moves = cycle(self._moves().items())
-        openings = self._openings(fresh, before, scope.trials)
-        done = 0
-        while done < scope.trials and self._affords():
-            if done < len(openings):
-                self._trial("opening", openings[done])
-                done += 1
-                continue
+        done = len(openings)
+        while done < trials and self._affords():
             name, move = next(moves)
             found = move()
             if found is not None:
