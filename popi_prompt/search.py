@@ -91,15 +91,17 @@ def _task(
     keep: Callable[[Candidate, float | None], None],
     guard: Guard,
 ) -> Task:
+    effort = settings.effort()
     return Task(
         train=split.train,
         val=split.val,
         door=scoring.door,
         scorer=scoring.scorer,
         reward=scoring.reward,
-        trials=settings.trials,
+        trials=effort.trials,
         seed=settings.seed,
         observer=observer,
         keep=keep,
         guard=guard,
+        effort=effort,
     )

@@ -160,7 +160,7 @@ def _origin(settings: Settings, scorer: Scorer, users: Sequence[User]) -> Origin
         seed=settings.seed,
         dataset=fingerprint(users),
         users=len(users),
-        trials=settings.trials,
+        trials=settings.effort().trials,
         versions=versions(),
     )
 

@@ -88,7 +88,7 @@ PLACES = {
     "aiolimiter": ("models/transport.py",),
     "aiohttp": ("stub_server.py",),
     "jinja2": ("models/",),
-    "optuna": ("optimizers/popi.py", "optimizers/pareto.py"),
+    "optuna": ("optimizers/",),
     "dspy": ("inference.py", "models/dspy_engine.py", "optimizers/"),
     "click": ("cli/",),
     "rich": ("cli/",),

@@ -15,6 +15,7 @@ from popi_prompt.errors import UsageError
 
 if TYPE_CHECKING:
     from popi_prompt.models.access import Access
+    from popi_prompt.optimizers.effort import Auto
     from popi_prompt.rewards import Reward
     from popi_prompt.settings import Settings
 
@@ -39,9 +40,7 @@ _OPTIONS = (
         show_default=True,
         help="Or mipro, gepa, random, module:Class.",
     ),
-    click.option(
-        "--trials", default=8, show_default=True, type=click.IntRange(1), help="Searched."
-    ),
+    click.option("--trials", type=click.IntRange(1), help="Searched.  [default: 8]"),
     click.option("--max-users", type=click.IntRange(3), help="Use at most this many users."),
     click.option("--held-out", type=click.IntRange(1), help="Report on at most this many users."),
     click.option(
@@ -62,6 +61,12 @@ _OPTIONS = (
     click.option("--yes", is_flag=True, help="Do not ask before --demos real."),
     click.option("--folds", type=click.IntRange(3), help="First repeat the search on N folds."),
     click.option(
+        "--auto",
+        type=click.Choice(["light", "medium", "heavy"]),
+        help="How much to look at, in place of --trials; light: 600 calls at most on 100 users.  "
+        "[default: medium]",
+    ),
+    click.option(
         "--pareto", is_flag=True, help="Two objectives: also keep what inserts fewer tokens."
     ),
 )
@@ -79,7 +84,7 @@ class SearchOptions:
     scorer: str | None
     reward: str
     optimizer: str
-    trials: int
+    trials: int | None
     max_users: int | None
     held_out: int | None
     seed: int
@@ -90,6 +95,7 @@ class SearchOptions:
     demos: Demos | None
     yes: bool
     folds: int | None
+    auto: Auto | None
     pareto: bool
 
     def searched_by(self) -> str:
@@ -142,6 +148,7 @@ class SearchOptions:
             force=self.force,
             demos=self.demos,
             folds=self.folds,
+            auto=self.auto,
             access=access,
         )
 

@@ -197,6 +197,14 @@ class Door:
                 self._models[route] = self._open(route)
             return self._models[route]
 
+    def asked(self) -> int:
+        """How many different requests have an answer, whether paid, from disk or under way.
+
+        The same in a run that is repeated from the cache, unlike what was spent.
+        """
+        with self._lock:
+            return sum(request.kind != "probe" for _, request in self._answers)
+
     @property
     def caps(self) -> Caps:
         """Limits over all roles."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import optuna
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.errors import OptimizationError
@@ -24,11 +23,12 @@ from popi_prompt.inference import summarizer
 from popi_prompt.models.attribution import attributed
 from popi_prompt.optimizers.optimizer import Found, Task
 from popi_prompt.optimizers.points import Point, undominated
-from popi_prompt.optimizers.popi import described, openings
-from popi_prompt.optimizers.space import Space, build_space
+from popi_prompt.optimizers.popi import openings
+from popi_prompt.optimizers.racing import hopeless
+from popi_prompt.optimizers.sampling import Sampler
+from popi_prompt.optimizers.space import Choice, Space, build_space
 
 _BLOCK = 4
-_CLEARLY = 1.0  # standard errors of the paired difference in reward
 
 
 class ParetoOptimizer:
@@ -39,56 +39,69 @@ class ParetoOptimizer:
     def run(self, task: Task) -> Found:
         """See the module's docstring for the steps."""
         task.keep(UNTUNED_CANDIDATE, None)
-        return _Search(task, build_space(task)).run()
+        return _Search(task).run()
 
 
 class _Search:
-    def __init__(self, task: Task, space: Space):
+    def __init__(self, task: Task):
         self._task = task
-        self._space = space
+        self._space = Space()
         self._users = task.validation()
+        self._asked = task.door.asked()
         self._tried: dict[Candidate, tuple[Result, ...]] = {}
         self._points: dict[Candidate, Point] = {}
         self._front: tuple[Point, ...] = ()
+        self._number = 0
         self._reason = "every combination is too long for the context"
 
     def run(self) -> Found:
-        """Run the trials."""
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        sampler = optuna.samplers.TPESampler(
-            seed=self._task.seed, n_startup_trials=6, multivariate=True
-        )
-        study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
-        for first in openings(self._space, self._task.trials):
-            study.enqueue_trial(first)
-        self._task.observer(PhaseStarted("searching", self._task.trials))
-        for _ in range(self._task.trials):
-            self._trial(study)
+        """Run the rounds."""
+        sampler = None
+        for scope in self._task.effort.with_trials(self._task.trials).rounds:
+            first: list[Choice] = []
+            if sampler is None or self._affords(scope.calls):
+                fresh, before = build_space(self._task, scope), len(self._space.sets)
+                self._space = self._space.joined(fresh)
+                sampler = Sampler(self._space.sizes, self._task.seed, ("maximize", "minimize"))
+                first = openings(self._space, fresh, before, scope.trials)
+            self._task.observer(PhaseStarted("searching", scope.trials))
+            for number in range(scope.trials):
+                if self._affords():
+                    self._trial(first[number] if number < len(first) else sampler.pick(), sampler)
         if not self._front:
             raise OptimizationError(f"no validation user could be scored; {self._reason}")
         best = self._front[0]
         return Found(best.candidate, best.reward, self._task.trials)
 
-    def _trial(self, study: optuna.Study) -> None:
-        trial = study.ask()
-        chosen = {
-            name: trial.suggest_categorical(name, range(size))
-            for name, size in self._space.sizes.items()
-        }
-        candidate = self._space.candidate(chosen)
-        if candidate not in self._tried and self._space.allows(chosen, self._task.door):
-            with attributed(candidate=f"trial {trial.number}"):
+    def _affords(self, more: int = 0) -> bool:
+        """Whether one more trial on all users, and so much `more`, is within the effort's calls."""
+        most = self._task.effort.calls
+        if most is None or not self._front:
+            return True
+        trial = len(self._users) + sum(len(user.pairs) for user in self._users)
+        return self._task.door.asked() - self._asked + trial + more <= most
+
+    def _trial(self, choice: Choice, sampler: Sampler) -> None:
+        candidate = self._space.candidate(choice)
+        if candidate not in self._tried and self._space.allows(choice, self._task.door):
+            with attributed(candidate=f"trial {self._number}"):
                 self._tried[candidate] = self._score(candidate)
             self._note(candidate)
         values = self._values(candidate)
-        if values is None:
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        else:
-            study.tell(trial, values)
+        sampler.tell(choice, values)
         point = self._points.get(candidate)
-        best = self._front[0].reward if self._front else float("-inf")
-        reward = None if point is None else point.reward
-        self._task.observer(TrialFinished(trial.number, described(trial), reward, best))
+        params = self._space.described(choice)
+        self._task.observer(
+            TrialFinished(
+                self._number,
+                ", ".join(f"{name} {value}" for name, value in params.items()),
+                None if point is None else point.reward,
+                self._front[0].reward if self._front else float("-inf"),
+                params=params,
+                tokens=None if values is None else values[1],
+            )
+        )
+        self._number += 1
 
     def _score(self, candidate: Candidate) -> tuple[Result, ...]:
         """Results on validation users: on all of them, or those after which it was stopped."""
@@ -140,19 +153,17 @@ class _Search:
 
 
 def _beaten(results: Sequence[Result], other: Sequence[Result]) -> bool:
-    """Whether the other pays a standard error or more above it, for no more tokens.
+    """Whether the other pays more by the paired test of `racing`, for no more tokens.
 
-    Compared in pairs, on the users of `results`. One that fails on fewer of them is not beaten.
+    Compared on the users of `results`. One that fails on fewer of them is not beaten.
     """
     mine, theirs = _outcomes(results), _outcomes(other)
     both = [user for user in mine if user in theirs]
-    if len(both) < 2 or _failures(results) < _failures(other[: len(results)]):
+    if not both or _failures(results) < _failures(other[: len(results)]):
         return False
     if _mean([mine[user].tokens - theirs[user].tokens for user in both]) < 0:
         return False
-    gaps = [mine[user].reward - theirs[user].reward for user in both]
-    error = float(np.std(gaps, ddof=1) / np.sqrt(len(gaps)))
-    return _mean(gaps) + _CLEARLY * error < 0
+    return hopeless([mine[user].reward - theirs[user].reward for user in both])
 
 
 def _outcomes(results: Sequence[Result]) -> dict[str, Outcome]:
