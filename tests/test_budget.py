@@ -158,7 +158,7 @@ def test_what_is_on_disk_needs_no_cap(stub: StubServer, users: tuple[User, ...])
         return replace(told, access=replace(told.access, cache=True))
 
     assert Run(stub, users, cached(Caps(calls=20))).of_caps
-    optimize(users, cached(Caps()))
+    optimize(users, cached(Caps(calls=1000)))
     run = Run(stub, users, cached(Caps(calls=20)))
     assert run.of_caps == []
     assert run.done.stopped is None

@@ -1,8 +1,8 @@
 """The POPI optimizer with two objectives: as much reward, and as few tokens inserted, as can be.
 
-The space and the first combinations are those of `popi`. A candidate is scored on validation users
-block by block, and stopped once a program on the front, compared on the same users, is clearly
-better and inserts no more tokens.
+The space, its rounds and the first combinations are those of `popi`. A candidate is scored on
+validation users block by block, and stopped once a program on the front, compared on the same
+users, is clearly better and inserts no more tokens.
 
 Optuna's multi-objective TPE sampler picks the others: NSGA-II is random until it has a population,
 more candidates than a run can pay for. Optuna prunes no study of two objectives, so the race is
