@@ -41,7 +41,6 @@ from popi_prompt.inference import summarizer
 from popi_prompt.intervals import Interval, bootstrap
 from popi_prompt.models.access import Access
 from popi_prompt.models.meter import Caps, total
-from popi_prompt.optimizers import OPTIMIZERS
 from popi_prompt.schema import User
 from popi_prompt.search import Searched, open_scoring, search
 from popi_prompt.settings import DEFAULT_MODEL, Settings
@@ -50,6 +49,7 @@ from popi_prompt.split import split_users
 mpl.use("Agg")
 
 OUTPUT = Path(__file__).parent / "results" / "optimizers.json"
+COMPARED = ["popi", "mipro", "gepa", "random"]
 FIGURES = {"margin": (-inf, inf), "reward_accuracy": (0.0, 1.0), "tokens": (0.0, inf)}
 
 Record = dict[str, Any]
@@ -315,7 +315,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--inference-model", default=DEFAULT_MODEL)
     parser.add_argument("--proposer", help="default: the inference model")
     parser.add_argument("--scorer", help="likelihood, choice, ...; default: by route")
-    parser.add_argument("--optimizers", nargs="+", default=list(OPTIMIZERS), help="own one first")
+    parser.add_argument("--optimizers", nargs="+", default=COMPARED, help="own one first")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--max-calls", type=int, help="of each search")
     parser.add_argument("--max-tokens", type=int, help="of each search")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from popi_prompt.candidate import Candidate, Demonstration
     from popi_prompt.dataset import load_users, write_users
     from popi_prompt.errors import PopiError
+    from popi_prompt.front import load_front
     from popi_prompt.inference import PreferenceInference
     from popi_prompt.models.litellm_provider import register as register_litellm
     from popi_prompt.program import Program, load
@@ -42,6 +43,7 @@ _HOMES = {
     "load_users": "dataset",
     "write_users": "dataset",
     "PopiError": "errors",
+    "load_front": "front",
     "PreferenceInference": "inference",
     "register_litellm": "models.litellm_provider:register",
     "Program": "program",
@@ -78,6 +80,7 @@ __all__ = [
     "Turn",
     "User",
     "load",
+    "load_front",
     "load_users",
     "optimize",
     "register_litellm",

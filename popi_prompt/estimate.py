@@ -9,11 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, cast
 
+from popi_prompt.budget import FirstCompared, few_users, short_caps
 from popi_prompt.events import Observer, ignore
-from popi_prompt.models import imagined
 from popi_prompt.models.books import Books
-from popi_prompt.models.cache_reader import CacheReader
-from popi_prompt.models.cache_stats import default_path
+from popi_prompt.models.cache_reader import open_reader
 from popi_prompt.models.call import Call
 from popi_prompt.models.door import Door, Open, open_route
 from popi_prompt.models.dry_local import DryLocal
@@ -27,7 +26,7 @@ from popi_prompt.models.roles import Role
 from popi_prompt.models.route import Route
 from popi_prompt.models.stopwatch import stopwatch
 from popi_prompt.schema import User
-from popi_prompt.scorers import FunctionScorer, Scorer, load_function
+from popi_prompt.scorers import uncalled
 from popi_prompt.settings import Settings
 from popi_prompt.workflow import optimize
 
@@ -46,10 +45,14 @@ class RoleEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """By role; roles that are never asked are not in it. `assumptions` are sentences."""
+    """By role; roles that are never asked are not in it. `assumptions` are sentences.
+
+    `shortfalls` are, too: what of the budget is too small to find a gain of five points.
+    """
 
     roles: Mapping[str, RoleEstimate]
     assumptions: tuple[str, ...]
+    shortfalls: tuple[str, ...] = ()
 
     @property
     def total(self) -> RoleEstimate:
@@ -78,6 +81,7 @@ class Estimate:
             "roles": {role: asdict(each) for role, each in self.roles.items()},
             "total": asdict(self.total),
             "assumptions": list(self.assumptions),
+            "shortfalls": list(self.shortfalls),
         }
 
 
@@ -96,16 +100,15 @@ def estimate(
     that of every hosted model; without it, it is as in the trace that the run would add to, else
     assumed. Raises what `optimize` raises for data and models.
     """
-    settings = replace(settings, scorer=_uncalled(settings.scorer))
+    settings = replace(settings, scorer=uncalled(settings.scorer))
     pace = _Pace(speed, past_speeds(settings.access.trace))
     ledger = _Ledger()
-    path = default_path()
-    cache = CacheReader(path) if settings.access.cache and path.exists() else None
-    books = Books(Meter(), cache=cache, trace=ledger)
+    books = Books(Meter(), cache=open_reader(settings.access.cache), trace=ledger)
     routes = settings.access.routes(settings.names())
     open_dry = partial(_open_dry, open_model, pace)
     with Door(routes, open_model=open_dry, books=books) as door, stopwatch() as watch:
-        scorer = optimize(users, settings, observer=observer, door=door).report.scorer
+        first = FirstCompared(door, observer)
+        done = optimize(users, settings, observer=first, door=door)
         spent = door.spent()
         dry = {role: door.model(cast(Role, role)) for role in spent}
     seconds = _seconds(routes, spent, watch.seconds, pace) | _embedded_seconds(dry)
@@ -115,20 +118,13 @@ def estimate(
         if role in spent or ledger.cached[role]
     }
     assumptions = (
-        f"the scorer is {scorer}; answers are imagined, as long as usual; no request is retried",
+        f"the scorer is {done.report.scorer}; answers are imagined, as long as usual; no request "
+        "is retried",
         *_about_hosted([routes[role] for role in roles], pace),
         *_about_embedded(dry.values()),
     )
-    return Estimate(roles, assumptions)
-
-
-def _uncalled(scorer: str | Scorer | None) -> str | Scorer | None:
-    """A function of the user's own may send something itself: its numbers are imagined."""
-    if isinstance(scorer, str) and ":" in scorer:
-        scorer = load_function(scorer)
-    if isinstance(scorer, FunctionScorer):
-        return replace(scorer, function=imagined.score)
-    return scorer
+    short = short_caps(settings.access.caps, first.spent)
+    return Estimate(roles, assumptions, (*short, *few_users(done.split, settings)))
 
 
 class _Ledger:

@@ -46,6 +46,29 @@ def users_needed(spread: float, gain: float = GAIN, power: float = POWER) -> int
     return max(FEWEST, math.ceil(exact))
 
 
+def fewest_users(gain: float, step: float) -> int:
+    """Users without whom no mean gain of `gain` can be seen, however the figures fall.
+
+    `step` is what one pair changes in a user's figure; for the least variance see `needed`.
+    """
+    return users_needed(_least_spread(gain, step), gain)
+
+
+def smallest_gain(users: int, step: float, power: float = POWER) -> float:
+    """The gain for which `fewest_users` are so many; at most `step`, at which all users gain it.
+
+    From n = z^2 (step / gain - 1) + z[1 - 0.05/2]^2 / 2 with z = z[1 - 0.05/2] + z[power].
+    """
+    normal = NormalDist()
+    sides = normal.inv_cdf(1 - _LEVEL / 2)
+    both = (sides + normal.inv_cdf(power)) ** 2
+    return step * both / (both + max(0.0, users - sides**2 / 2))
+
+
+def _least_spread(gain: float, step: float) -> float:
+    return math.sqrt(max(gain * (step - gain), 0))
+
+
 def needed(differences: Sequence[float], step: float, gain: float = GAIN) -> Needed | None:
     """Users needed by the spread of these differences, one a user; None of fewer than 4.
 
@@ -62,7 +85,7 @@ def needed(differences: Sequence[float], step: float, gain: float = GAIN) -> Nee
     picks = np.random.default_rng(0).integers(count, size=(_RESAMPLES, count))
     low, high = np.percentile(values[picks].std(axis=1, ddof=1), (2.5, 97.5))
     spread = float(values.std(ddof=1))
-    least = math.sqrt(max(gain * (step - gain), 0))
+    least = _least_spread(gain, step)
     return Needed(
         gain=gain,
         users=users_needed(max(spread, least), gain),

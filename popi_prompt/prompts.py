@@ -221,6 +221,10 @@ def _unlabelled(text: str) -> str:
     return f"  {shown}" if _CHOICE_LABEL.match(shown) else shown
 
 
+# What an instruction ends with to bound the summaries; by the name of the target.
+LENGTH_TARGETS = {"none": "", "short": "Use one sentence of at most 20 words."}
+
+
 def proposal_messages(instruction: str, examples: Sequence[tuple[str, str]], tip: str) -> Messages:
     """Ask the proposer for a better instruction, shown users and the summaries that worked."""
     shown = "\n\n".join(
@@ -280,6 +284,40 @@ def summary_feedback(moved: Sequence[tuple[Pair, float]], unit: str, tokens: int
         shown = (("Request", pair.prompt), (by, to), ("Away from", away))
         parts.append(_labelled(*((label, _cut(text)) for label, text in shown)))
     return "\n\n".join(parts)
+
+
+def reflection_messages(
+    instruction: str, failed: Sequence[tuple[str, str, str]], worked: Sequence[tuple[str, str]]
+) -> Messages:
+    """Ask for a better instruction, shown where it failed and what worked.
+
+    `failed` are (rendered signals, the summary written, what it did by `summary_feedback`),
+    `worked` are (rendered signals, good summary).
+    """
+    parts = [f"An assistant is given this instruction:\n{instruction}"]
+    parts += [
+        f"Here it failed. What was known:\n{_shortened(signals)}\nIts summary: {as_data(summary)}\n"
+        f"{feedback}"
+        for signals, summary, feedback in failed
+    ]
+    parts += [
+        f"What was known:\n{_shortened(signals)}\nGood summary: {as_data(summary)}"
+        for signals, summary in worked
+    ]
+    parts.append(
+        "Write a better instruction, so that its summaries move answers towards what each person "
+        "chose. It is for people of any taste: repeat nothing of what is shown. Reply with the "
+        "instruction only, in one or two sentences."
+    )
+    return (Message("user", "\n\n".join(parts)),)
+
+
+_SIGNALS_CHARACTERS = 600
+
+
+def _shortened(signals: str) -> str:
+    whole = len(signals) <= _SIGNALS_CHARACTERS
+    return signals if whole else f"{signals[:_SIGNALS_CHARACTERS].rstrip()}..."
 
 
 def _cut(text: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from popi_prompt.candidate import Candidate
 from popi_prompt.comparison import Scoring
@@ -13,7 +13,7 @@ from popi_prompt.guard import Guard
 from popi_prompt.models.door import Door
 from popi_prompt.models.meter import total
 from popi_prompt.models.roles import RECORDED
-from popi_prompt.optimizers import Kept, Task, make_optimizer
+from popi_prompt.optimizers import Kept, Point, Task, make_optimizer, undominated
 from popi_prompt.scorers import make_scorer
 from popi_prompt.settings import Settings
 from popi_prompt.split import Split
@@ -21,11 +21,16 @@ from popi_prompt.split import Split
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """The best candidate, all that were kept on the way, and the cap that ended it, if one did."""
+    """The best candidate, all that were kept on the way, and the cap that ended it, if one did.
+
+    `front` is that of reward against tokens, so far as it was found; empty where the optimizer has
+    one objective.
+    """
 
     found: Candidate
     curve: tuple[Kept, ...]
     stopped: str | None = None
+    front: tuple[Point, ...] = ()
 
 
 def search(
@@ -41,6 +46,7 @@ def search(
     Held-out users take no part. Raises `BudgetExceeded` only where nothing was kept before.
     """
     curve: list[Kept] = []
+    points: list[Point] = []
 
     def kept(candidate: Candidate, reward: float | None) -> None:
         screened = guard.screened(candidate)
@@ -49,14 +55,22 @@ def search(
         keep(curve[-1])
 
     try:
-        found = make_optimizer(settings.optimizer).run(
-            _task(split, scoring, settings, observer, kept, guard)
-        )
-        return Searched(guard.screened(found.candidate), tuple(curve))
+        task = _task(split, scoring, settings, observer, kept, guard)
+        found = make_optimizer(settings.optimizer).run(replace(task, point=points.append))
+        front = _front(points, guard)
+        return Searched(guard.screened(found.candidate), tuple(curve), None, front)
     except BudgetExceeded as stop:
         if not curve:
             raise
-        return Searched(curve[-1].candidate, tuple(curve), str(stop))
+        return Searched(curve[-1].candidate, tuple(curve), str(stop), _front(points, guard))
+
+
+def _front(points: Sequence[Point], guard: Guard) -> tuple[Point, ...]:
+    """Without candidates that the guard changes: they are not what was measured."""
+    front = undominated(each for each in points if guard.screened(each.candidate) == each.candidate)
+    for each in front:
+        guard.prove(each.candidate)
+    return front
 
 
 def open_scoring(settings: Settings, door: Door, observer: Observer) -> Scoring:
@@ -77,15 +91,17 @@ def _task(
     keep: Callable[[Candidate, float | None], None],
     guard: Guard,
 ) -> Task:
+    effort = settings.effort()
     return Task(
         train=split.train,
         val=split.val,
         door=scoring.door,
         scorer=scoring.scorer,
         reward=scoring.reward,
-        trials=settings.trials,
+        trials=effort.trials,
         seed=settings.seed,
         observer=observer,
         keep=keep,
         guard=guard,
+        effort=effort,
     )

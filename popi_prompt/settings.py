@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from popi_prompt.candidate import Demos
+from popi_prompt.errors import UsageError
 from popi_prompt.events import Observer, ignore
 from popi_prompt.models.access import Access
 from popi_prompt.models.door import Door
 from popi_prompt.optimizers import Optimizer
+from popi_prompt.optimizers.effort import EFFORTS, MEDIUM, Auto, Effort, effort_for
 from popi_prompt.rewards import PopiReward, Reward
 from popi_prompt.scorers import Scorer
 
@@ -24,7 +26,9 @@ class Settings:
     generator allows, for `max_users` everyone, for `held_out` the whole test part in the report,
     for `demos` "real" where all users are marked public, else "synthetic". "real" writes signals
     of training users into the program, word for word; "synthetic" writes invented ones only.
-    `folds` first repeats the search on as many splits, to see what it gains on all users.
+    `auto` says how much is looked at, and how many trials there are; `trials` alone is medium
+    effort with so many. `folds` first repeats the search on as many splits, to see what it gains on
+    all users.
     `scorer` is a name, a "module:function" or a `Scorer`; `optimizer` is a name, a "module:Class"
     or an `Optimizer`. `force` ships a program that is not proven to be better than the untuned one.
     `access` says how models are reached, what the run may cost and what it keeps.
@@ -38,7 +42,8 @@ class Settings:
     scorer: str | Scorer | None = None
     reward: Reward = field(default_factory=PopiReward)
     optimizer: str | Optimizer = "popi"
-    trials: int = 8
+    trials: int | None = None
+    auto: Auto | None = None
     max_users: int | None = None
     held_out: int | None = None
     seed: int = 0
@@ -46,6 +51,22 @@ class Settings:
     demos: Demos | None = None
     folds: int | None = None
     access: Access = field(default_factory=Access)
+
+    def effort(self) -> Effort:
+        """How much the search looks at.
+
+        Raises `UsageError` for an `auto` that is none, or beside `trials`.
+        """
+        if self.auto is not None and self.auto not in EFFORTS:
+            raise UsageError(f"unknown auto {self.auto!r}; known: {', '.join(EFFORTS)}")
+        if self.auto is not None and self.trials is not None:
+            raise UsageError(
+                f"auto is {self.auto!r} and trials are {self.trials}; drop one, as auto sets trials"
+            )
+        effort = effort_for(self.auto, self.access.caps.calls)
+        if self.auto is not None:
+            return effort
+        return effort.with_trials(MEDIUM.trials if self.trials is None else self.trials)
 
     def names(self) -> dict[str, str]:
         """Models by role."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from popi_prompt.budget import shortfalls
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.dataset import fingerprint
@@ -13,6 +14,7 @@ from popi_prompt.errors import BudgetExceeded, CallError
 from popi_prompt.evaluation import Failure, in_parallel
 from popi_prompt.events import Advanced, Improved, Noted, Observer, PhaseStarted, ignore
 from popi_prompt.folds import Folds, cross_validate
+from popi_prompt.front import Member, members
 from popi_prompt.generator import Generator
 from popi_prompt.guard import demos_of, make_guard
 from popi_prompt.inference import summarizer
@@ -42,6 +44,7 @@ class Optimized:
 
     `stopped` says which cap ended the run early: the program is then the best one so far, and the
     report has no rows. `spent` is by role, `folds` included, which are None unless asked for.
+    `front` is that of reward against tokens, the best reward first, where "pareto" has searched.
     """
 
     program: Program
@@ -52,6 +55,7 @@ class Optimized:
     stopped: str | None = None
     curve: tuple[Kept, ...] = ()
     folds: Folds | None = None
+    front: tuple[Member, ...] = ()
 
     @property
     def shipped(self) -> str:
@@ -88,6 +92,8 @@ def optimize(
     guard = make_guard(settings.demos, everyone, split)
     observer(Noted(_described(split)))
     with door if door is not None else settings.door(observer) as door:
+        for text in shortfalls(split, settings, guard, door):
+            observer(Noted(text))
         scoring = open_scoring(settings, door, observer)
         folds = _folds(everyone, users, scoring, settings, observer)
         origin = with_demos(_origin(settings, scoring.scorer, users), guard)
@@ -107,8 +113,9 @@ def optimize(
         shipped = found if settings.force or stopped or _proven(report) else UNTUNED_CANDIDATE
         guard.prove(shipped)
         program = _program(shipped, door, with_scores(origin, report, shipped))
-        spent = door.spent()
-        return Optimized(program, report, split, found, spent, stopped, searched.curve, folds)
+        front = members(searched.front, lambda each: _program(each, door, origin))
+        spent, curve = door.spent(), searched.curve
+        return Optimized(program, report, split, found, spent, stopped, curve, folds, front)
 
 
 def _folds(
@@ -153,7 +160,7 @@ def _origin(settings: Settings, scorer: Scorer, users: Sequence[User]) -> Origin
         seed=settings.seed,
         dataset=fingerprint(users),
         users=len(users),
-        trials=settings.trials,
+        trials=settings.effort().trials,
         versions=versions(),
     )
 

@@ -935,6 +935,8 @@ def test_a_bad_file_of_summaries_is_refused_with_its_line(
         (["--token-penalty", "-1"], "--token-penalty"),
         (["--token-penalty", "nan"], "--token-penalty"),
         (["--trials", "0"], "--trials"),
+        (["--trials", "3", "--auto", "light"], "drop one"),
+        (["--auto", "huge"], "--auto"),
         (["--max-users", "2"], "--max-users"),
         (["--seed", "-1"], "--seed"),
         (["--scorer", "jury"], "known: likelihood, choice, judge, similarity, or module:function"),
@@ -942,7 +944,7 @@ def test_a_bad_file_of_summaries_is_refused_with_its_line(
         (["--scorer", "similarity"], "--embedding-model"),
         (["--reward", "profit"], "--reward"),
         (["--reward", "accuracy", "--beta", "0.1"], "--beta"),
-        (["--optimizer", "bayes"], "known: popi, mipro, gepa, random, or module:Class"),
+        (["--optimizer", "bayes"], "known: popi, mipro, gepa, random, pareto, or module:Class"),
         (["--optimizer", "own_search:Nothing"], "needs a method 'run'"),
     ],
 )

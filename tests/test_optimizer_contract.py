@@ -317,7 +317,7 @@ def test_the_seed_decides(name: str) -> None:
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("bayes", "unknown optimizer 'bayes'; known: popi, mipro, gepa, random, or module:Class"),
+        ("bayes", "unknown optimizer 'bayes'; known: popi, mipro, gepa, random, pareto, or "),
         ("own_search:Missing", "has no 'Missing'"),
         ("own_search:NUMBER", "'NUMBER', which is no class"),
         ("own_search:Picky", "cannot be made without arguments (TypeError"),

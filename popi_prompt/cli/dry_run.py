@@ -30,6 +30,8 @@ def print_estimate(found: Estimate, caps: Caps, as_json: bool) -> None:
     console.print(table)
     for name, amount, cap in _caps(found, caps):
         console.print(_verdict(name, amount, cap))
+    for text in found.shortfalls:
+        console.print(f"Too small: {text}.", markup=False)
     console.print(f"Assumed: {'; '.join(found.assumptions)}.", markup=False)
 
 

@@ -52,12 +52,15 @@ def command(
       popi-prompt optimize users.jsonl -o p.json --demos synthetic --folds 5
       popi-prompt optimize users.jsonl -o p.json --generator openai/gpt-4o-mini --dry-run
       popi-prompt optimize users.jsonl -o p.json --optimizer mipro --max-calls 2000
+      popi-prompt optimize users.jsonl -o p.json --pareto --trials 20
     """
     from popi_prompt.cli.consent import agreed
     from popi_prompt.dataset import load_users
+    from popi_prompt.front import front_path, save_front
 
     _check(output, untuned, dry_run)
     search.maximised()
+    search.searched_by()
     access = options.access()
     users = load_users(data, need_pairs=True)
     settings = search.settings(access)
@@ -69,6 +72,8 @@ def command(
         agreed(users, settings, search.yes)
         done = _optimized(users, settings, output)
         done.program.save(output)
+        if done.front:
+            save_front(done.front, front_path(output))
         _print(done, data, output, as_json)
 
 
@@ -126,12 +131,14 @@ def _keep_best(display: Display, output: Path) -> None:
 def _print(done: Optimized, data: Path, output: Path, as_json: bool) -> None:
     from popi_prompt.cli.render import print_json
     from popi_prompt.cli.tables import print_folds, print_report
+    from popi_prompt.front import front_path, holds
 
     print_bill(done.spent)
     if as_json:
         run = {"stopped": done.stopped, "shipped": done.shipped, "spent": bill_record(done.spent)}
         folds = {} if done.folds is None else {"folds": done.folds.as_record()}
-        print_json({"program": str(output), **run, **folds, **done.report.as_record()})
+        front = {"front": str(front_path(output))} if done.front else {}
+        print_json({"program": str(output), **front, **run, **folds, **done.report.as_record()})
         return
     if done.folds is not None:
         print_folds(done.folds)
@@ -142,6 +149,12 @@ def _print(done: Optimized, data: Path, output: Path, as_json: bool) -> None:
     else:
         click.echo("It was not compared on held-out users; `popi-prompt evaluate` does that.")
     click.echo(_wrote(done, output))
+    if done.front:
+        path = front_path(output)
+        click.echo(
+            f"Wrote {len(done.front)} programs to choose from, fewer tokens for less reward, to "
+            f"{path}. It holds {holds(done.front)}.\n  popi-prompt show --front {path}"
+        )
     user = done.split.test[0].user_id
     click.echo(
         f"Next, see what it changes:\n  popi-prompt respond {output} --user-file {data} "

@@ -15,6 +15,7 @@ from popi_prompt.errors import UsageError
 
 if TYPE_CHECKING:
     from popi_prompt.models.access import Access
+    from popi_prompt.optimizers.effort import Auto
     from popi_prompt.rewards import Reward
     from popi_prompt.settings import Settings
 
@@ -39,9 +40,7 @@ _OPTIONS = (
         show_default=True,
         help="Or mipro, gepa, random, module:Class.",
     ),
-    click.option(
-        "--trials", default=8, show_default=True, type=click.IntRange(1), help="Searched."
-    ),
+    click.option("--trials", type=click.IntRange(1), help="Searched.  [default: 8]"),
     click.option("--max-users", type=click.IntRange(3), help="Use at most this many users."),
     click.option("--held-out", type=click.IntRange(1), help="Report on at most this many users."),
     click.option(
@@ -61,6 +60,15 @@ _OPTIONS = (
     ),
     click.option("--yes", is_flag=True, help="Do not ask before --demos real."),
     click.option("--folds", type=click.IntRange(3), help="First repeat the search on N folds."),
+    click.option(
+        "--auto",
+        type=click.Choice(["light", "medium", "heavy"]),
+        help="How much to look at, in place of --trials; light: 600 calls at most on 100 users.  "
+        "[default: medium]",
+    ),
+    click.option(
+        "--pareto", is_flag=True, help="Two objectives: also keep what inserts fewer tokens."
+    ),
 )
 
 
@@ -76,7 +84,7 @@ class SearchOptions:
     scorer: str | None
     reward: str
     optimizer: str
-    trials: int
+    trials: int | None
     max_users: int | None
     held_out: int | None
     seed: int
@@ -87,6 +95,19 @@ class SearchOptions:
     demos: Demos | None
     yes: bool
     folds: int | None
+    auto: Auto | None
+    pareto: bool
+
+    def searched_by(self) -> str:
+        """The optimizer's name. Raises `UsageError` where it has no second objective."""
+        if not self.pareto:
+            return self.optimizer
+        if self.optimizer not in ("popi", "pareto"):
+            raise UsageError(
+                f"--pareto is of the optimizer 'popi', and --optimizer is {self.optimizer!r}; drop "
+                "one"
+            )
+        return "pareto"
 
     def maximised(self) -> Reward:
         """The reward that the options name. Raises `UsageError` for numbers that cannot work."""
@@ -119,7 +140,7 @@ class SearchOptions:
             embedding_model=self.embedding_model,
             scorer=self.scorer,
             reward=self.maximised(),
-            optimizer=self.optimizer,
+            optimizer=self.searched_by(),
             trials=self.trials,
             max_users=self.max_users,
             held_out=self.held_out,
@@ -127,6 +148,7 @@ class SearchOptions:
             force=self.force,
             demos=self.demos,
             folds=self.folds,
+            auto=self.auto,
             access=access,
         )
 

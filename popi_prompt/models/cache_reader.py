@@ -11,6 +11,7 @@ from typing import Any
 
 from popi_prompt.errors import CacheError
 from popi_prompt.models.cache_key import JSON
+from popi_prompt.models.cache_stats import default_path
 
 
 class CacheReader:
@@ -51,3 +52,9 @@ class CacheReader:
 
     def _unreadable(self, error: Exception) -> CacheError:
         return CacheError(f"the cache {str(self._path)!r} cannot be read ({error})")
+
+
+def open_reader(wanted: bool = True) -> CacheReader | None:
+    """Of the cache at its usual place, if there is one."""
+    path = default_path()
+    return CacheReader(path) if wanted and path.exists() else None

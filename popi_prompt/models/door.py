@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from popi_prompt.errors import BadResponse, CallError, ModelError, UsageError
 from popi_prompt.models.attribution import attribution
 from popi_prompt.models.books import Books, Question
-from popi_prompt.models.meter import Spent, unknown_price
+from popi_prompt.models.meter import Caps, Spent, unknown_price
 from popi_prompt.models.model import (
     Answer,
     EmbeddingModel,
@@ -196,6 +196,19 @@ class Door:
             if route not in self._models:
                 self._models[route] = self._open(route)
             return self._models[route]
+
+    def asked(self) -> int:
+        """How many different requests have an answer, whether paid, from disk or under way.
+
+        The same in a run that is repeated from the cache, unlike what was spent.
+        """
+        with self._lock:
+            return sum(request.kind != "probe" for _, request in self._answers)
+
+    @property
+    def caps(self) -> Caps:
+        """Limits over all roles."""
+        return self._books.meter.caps
 
     def spent(self) -> dict[str, Spent]:
         """What was sent so far, by role."""

@@ -7,12 +7,14 @@ import importlib
 from popi_prompt.errors import UsageError
 from popi_prompt.named import load_named
 from popi_prompt.optimizers.optimizer import Found, Kept, Optimizer, Task
+from popi_prompt.optimizers.points import Point, undominated
 
 OPTIMIZERS = {
     "popi": "popi:PopiOptimizer",
     "mipro": "mipro:MiproOptimizer",
     "gepa": "gepa:GepaOptimizer",
     "random": "bootstrap:RandomSearchOptimizer",
+    "pareto": "pareto:ParetoOptimizer",
 }
 
 
@@ -48,4 +50,13 @@ def _own(path: str) -> Optimizer:
     return made
 
 
-__all__ = ["OPTIMIZERS", "Found", "Kept", "Optimizer", "Task", "make_optimizer"]
+__all__ = [
+    "OPTIMIZERS",
+    "Found",
+    "Kept",
+    "Optimizer",
+    "Point",
+    "Task",
+    "make_optimizer",
+    "undominated",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from popi_prompt.errors import ModelError
 from popi_prompt.events import Advanced, PhaseStarted
 from popi_prompt.models.attribution import attributed
@@ -12,39 +14,51 @@ from popi_prompt.optimizers.optimizer import Task
 from popi_prompt.prompts import (
     PROPOSAL_TIPS,
     UNTUNED_INSTRUCTION,
+    Messages,
     proposal_messages,
     render_signals,
 )
+from popi_prompt.schema import User, texts_in_pairs
 
 _MOST_CHARACTERS = 400
 _SHOWN = 2
 
 
 def propose(task: Task, examples: DemonstrationSet, count: int) -> tuple[str, ...]:
-    """The untuned instruction and up to `count` new ones.
-
-    A proposal that is cut off, too long, shares six words in a row with what the proposer was
-    shown, or is refused by the guard is left out.
-    """
+    """The untuned instruction and up to `count` new ones, for summaries like these."""
     examples_shown = examples.examples[:_SHOWN]
     shown = [(render_signals(user.signals, "liked"), summary) for user, summary in examples_shown]
-    users = [quoted(user) for user, _ in examples_shown]
-    instructions = {UNTUNED_INSTRUCTION: None}
-    task.observer(PhaseStarted("proposing instructions", count))
+    users = [user for user, _ in examples_shown]
+    if count:
+        task.observer(PhaseStarted("proposing instructions", count))
+    found = []
     for i in range(count):
         tip = PROPOSAL_TIPS[i % len(PROPOSAL_TIPS)]
         messages = proposal_messages(UNTUNED_INSTRUCTION, shown, tip)
-        sampling = Sampling(max_tokens=96, temperature=0.7, seed=task.seed + i)
-        try:
-            with attributed(quoted=users):
-                answer = task.door.chat("proposer", messages, sampling)
-        except ModelError:
-            continue
-        finally:
-            task.observer(Advanced())
-        text = " ".join(answer.text.split()).strip('"')
-        usable = answer.finish == "stop" and 0 < len(text) <= _MOST_CHARACTERS
-        copied = any(copies(text, signals) for signals, _ in shown)
-        if usable and not copied and task.guard.allows_instruction(text):
-            instructions[text] = None
-    return tuple(instructions)
+        found.append(written(task, messages, users, task.seed + i))
+    usable = [text for text in found if text is not None]
+    return tuple(dict.fromkeys((UNTUNED_INSTRUCTION, *usable)))
+
+
+def written(task: Task, messages: Messages, shown: Sequence[User], seed: int) -> str | None:
+    """What the proposer answers, if it can be an instruction.
+
+    One that is cut off, too long, shares six words in a row with a text of who was `shown` to the
+    proposer, or is refused by the guard cannot.
+    """
+    sampling = Sampling(max_tokens=96, temperature=0.7, seed=seed)
+    try:
+        with attributed(quoted=[quoted(user) for user in shown]):
+            answer = task.door.chat("proposer", messages, sampling)
+    except ModelError:
+        return None
+    finally:
+        task.observer(Advanced())
+    text = " ".join(answer.text.split()).strip('"')
+    usable = answer.finish == "stop" and 0 < len(text) <= _MOST_CHARACTERS
+    copied = any(
+        copies(text, source)
+        for user in shown
+        for source in (render_signals(user.signals), *texts_in_pairs(user))
+    )
+    return text if usable and not copied and task.guard.allows_instruction(text) else None

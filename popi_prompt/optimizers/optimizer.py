@@ -15,12 +15,12 @@ from popi_prompt.generator import Generator
 from popi_prompt.guard import Guard
 from popi_prompt.models.door import Door
 from popi_prompt.models.meter import Spent
+from popi_prompt.optimizers.effort import MEDIUM, Effort
+from popi_prompt.optimizers.points import Point
 from popi_prompt.prompts import Conditioning
 from popi_prompt.rewards import Reward
 from popi_prompt.schema import User
 from popi_prompt.scorers.scorer import Scorer
-
-_VALIDATION_USERS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,9 @@ class Task:
     `keep(candidate, reward)` is called for every candidate that is better than all before, the
     untuned one first: what an interrupted run falls back to. `reward` is the mean over
     `validation()`, None for a candidate that is not scored yet. `trials` is about how many
-    candidates are scored on all of them. `guard` says what may be in a candidate; what it does not
-    allow is taken out of what is kept and found.
+    candidates are scored on all of them, and `effort` what else is looked at. `point` is called for
+    every candidate that was, by optimizers that keep a front of two objectives. `guard` says what
+    may be in a candidate; what it does not allow is taken out of what is kept and found.
     """
 
     train: tuple[User, ...]
@@ -44,15 +45,17 @@ class Task:
     observer: Observer
     keep: Callable[[Candidate, float | None], None]
     guard: Guard = field(default_factory=Guard)
+    effort: Effort = MEDIUM
+    point: Callable[[Point], None] = lambda point: None
 
     def metric(self, conditioning: Conditioning) -> Metric:
         """How candidates with this conditioning are measured."""
         return Metric(Generator(self.door, conditioning), self.scorer, self.reward)
 
     def validation(self) -> tuple[User, ...]:
-        """The users of `val`, at most 32 drawn by the seed, that every optimizer chooses by."""
+        """The users of `val`, drawn by the seed, that every optimizer chooses by; see `Effort`."""
         order = np.random.default_rng(self.seed).permutation(len(self.val))
-        return tuple(self.val[i] for i in order[:_VALIDATION_USERS])
+        return tuple(self.val[i] for i in order[: self.effort.validation_users])
 
 
 @dataclass(frozen=True, slots=True)

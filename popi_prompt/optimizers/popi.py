@@ -1,19 +1,22 @@
-"""The POPI optimizer: instruction x demonstrations x view x conditioning, searched by Optuna.
+"""The POPI optimizer: instruction x demonstrations x view x conditioning x length target.
 
 1. Candidate summaries are scored on a few training users; a handful that together serve them best
    is scored on more, under the conditioning that brings the most.
 2. Demonstration sets are drawn from users whose best summary is clear, rehearsed on others and
    varied until the inference model leans to no summary; the proposer writes instructions.
-3. Optuna's TPE sampler picks combinations; each is scored on validation users, block by block,
-   and stopped once it is unlikely to beat the best one, compared on the same users.
+3. Combinations are scored on validation users, block by block, and stopped once unlikely to beat
+   the best one on the same users: first the best sets, then in turn an instruction by reflection, a
+   crossover of good ones, the best one shortened, and a pick of Optuna's TPE sampler.
+
+An effort may do this in rounds of growing size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import cycle
 
 import numpy as np
-import optuna
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.errors import OptimizationError
@@ -21,12 +24,20 @@ from popi_prompt.evaluation import Failure, Outcome, Result, evaluate
 from popi_prompt.events import PhaseStarted, TrialFinished
 from popi_prompt.inference import summarizer
 from popi_prompt.models.attribution import attributed
+from popi_prompt.optimizers.crossover import Grown, crossed
+from popi_prompt.optimizers.effort import Round
 from popi_prompt.optimizers.optimizer import Found, Task
-from popi_prompt.optimizers.space import Space, build_space
+from popi_prompt.optimizers.racing import better, hopeless
+from popi_prompt.optimizers.reflection import USERS as REFLECTED_USERS
+from popi_prompt.optimizers.reflection import reflect
+from popi_prompt.optimizers.sampling import Sampler
+from popi_prompt.optimizers.shortening import reading, shortened
+from popi_prompt.optimizers.space import Choice, Space, build_space
 from popi_prompt.prompts import VIEWS
 
 _BLOCK = 4
-_HOPELESS = 1.0  # standard errors below the best on the same users
+
+Move = Callable[[], Grown | None]
 
 
 class PopiOptimizer:
@@ -37,118 +48,221 @@ class PopiOptimizer:
     def run(self, task: Task) -> Found:
         """See the module's docstring for the steps."""
         task.keep(UNTUNED_CANDIDATE, None)
-        space = build_space(task)
-        return _Search(task, space).run()
+        return _Search(task).run()
 
 
 class _Search:
-    def __init__(self, task: Task, space: Space):
+    def __init__(self, task: Task):
         self._task = task
-        self._space = space
+        self._space = Space()
         self._users = task.validation()
+        self._rng = np.random.default_rng(task.seed)
+        self._asked = task.door.asked()
         self._best: Found | None = None
         self._results: list[Result] = []  # the best one's
-        self._rewards: dict[Candidate, float] = {}
+        self._rewards: dict[Candidate, float | None] = {}  # None where it was stopped
+        self._standing: list[tuple[float, Choice]] = []
+        self._number = 0
+        self._reflections = 0
         self._reason = "every combination is too long for the context"
 
     def run(self) -> Found:
-        """Run the trials."""
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        sampler = optuna.samplers.TPESampler(seed=self._task.seed, n_startup_trials=6)
-        study = optuna.create_study(direction="maximize", sampler=sampler)
-        for first in self._openings():
-            study.enqueue_trial(first)
-        self._task.observer(PhaseStarted("searching", self._task.trials))
-        study.optimize(self._trial, n_trials=self._task.trials, catch=())
+        """Run the rounds."""
+        for scope in self._task.effort.with_trials(self._task.trials).rounds:
+            openings: list[Choice] = []
+            if self._affords(scope.calls):
+                openings = self._grow(scope)
+            self._task.observer(PhaseStarted("searching", scope.trials))
+            self._try(openings, scope.trials)
         if self._best is None:
             raise OptimizationError(f"no validation user could be scored; {self._reason}")
         return self._best
 
-    def _openings(self) -> list[dict[str, int]]:
-        """The best set of demonstrations in the cheaper view, the untuned program, other sets.
+    def _grow(self, scope: Round) -> list[Choice]:
+        """Build a space; what earlier rounds found stays in it. What to try of it first."""
+        fresh = build_space(self._task, scope)
+        before = len(self._space.sets)
+        self._space = self._space.joined(fresh)
+        self._sampler = Sampler(self._space.sizes, self._task.seed)
+        return openings(self._space, fresh, before, scope.trials)
 
-        The untuned program reads and writes the most: it comes when there is something that it can
-        be compared with, so that a few users decide. Later trials are the sampler's.
-        """
-        untuned = {
-            "instruction": 0,
-            "demonstrations": 0,
-            "view": VIEWS.index("full"),
-            "conditioning": 0,
+    def _try(self, openings: Sequence[Choice], trials: int) -> None:
+        """So many trials, as long as the effort affords them."""
+        for choice in openings:
+            if self._affords():
+                self._trial("opening", choice)
+        moves = cycle(self._moves().items())
+        done = len(openings)
+        while done < trials and self._affords():
+            name, move = next(moves)
+            found = move()
+            if found is not None:
+                self._space, choice = found
+                self._trial(name, choice)
+                done += 1
+
+    def _affords(self, more: int = 0) -> bool:
+        """Whether one more trial on all users, and so much `more`, is within the effort's calls."""
+        most = self._task.effort.calls
+        if most is None or self._best is None:
+            return True
+        trial = len(self._users) + sum(len(user.pairs) for user in self._users)
+        return self._task.door.asked() - self._asked + trial + more <= most
+
+    def _moves(self) -> dict[str, Move]:
+        return {
+            "reflection": self._reflected,
+            "crossover": self._crossed,
+            "shortening": self._shortened,
+            "sampled": self._sampled,
         }
-        best = min(1, len(self._space.conditionings) - 1)
-        shown = [
-            {**untuned, "demonstrations": i, "view": VIEWS.index("liked"), "conditioning": best}
-            for i in range(1, len(self._space.sets))
-        ]
-        return [*shown[:1], untuned, *shown[1:]] if self._task.trials > 1 else [untuned]
 
-    def _trial(self, trial: optuna.Trial) -> float:
-        chosen = {
-            name: trial.suggest_categorical(name, range(size))
-            for name, size in self._space.sizes.items()
-        }
-        candidate = self._space.candidate(chosen)
-        try:
-            if not self._space.allows(chosen, self._task.door):
-                raise optuna.TrialPruned
-            if candidate not in self._rewards:
-                with attributed(candidate=f"trial {trial.number}"):
-                    self._rewards[candidate] = self._score(candidate)
-        except optuna.TrialPruned:
-            self._tell(trial, None)
-            raise
-        self._tell(trial, self._rewards[candidate])
-        return self._rewards[candidate]
+    def _reflected(self) -> Grown | None:
+        best = self._leading()
+        if best is None or not self._affords(3 * REFLECTED_USERS + 1):
+            return None
+        self._reflections += 1
+        instruction = self._space.instructions[best["instruction"]]
+        text = reflect(self._task, self._space.candidate(best), instruction, self._reflections)
+        if text is None or text in self._space.instructions:
+            return None
+        grown = self._space.joined(Space(instructions=(text,)))
+        return grown, {**best, "instruction": grown.instructions.index(text)}
 
-    def _score(self, candidate: Candidate) -> float:
-        """Mean reward over validation users. Raises `TrialPruned` where it cannot win.
+    def _crossed(self) -> Grown | None:
+        ranked = sorted(self._standing, key=lambda each: each[0], reverse=True)
+        good = [choice for _, choice in ranked if choice != self._leading()]
+        best = self._leading()
+        return crossed(self._space, [best, *good], self._is_new, self._rng) if best else None
+
+    def _shortened(self) -> Grown | None:
+        best = self._leading()
+        return shortened(self._space, best, self._is_new, self._task.door) if best else None
+
+    def _sampled(self) -> Grown | None:
+        return self._space, self._sampler.pick()
+
+    def _leading(self) -> Choice | None:
+        """The choices of the best candidate so far."""
+        found = (
+            c
+            for _, c in self._standing
+            if self._best and self._space.candidate(c) == self._best.candidate
+        )
+        return next(found, None)
+
+    def _is_new(self, grown: Grown) -> bool:
+        space, choice = grown
+        allowed = space.allows(choice, self._task.door)
+        return allowed and space.candidate(choice) not in self._rewards
+
+    def _trial(self, move: str, choice: Choice) -> None:
+        candidate = self._space.candidate(choice)
+        results: list[Result] = []
+        known = self._rewards.get(candidate) is not None
+        if not known and self._space.allows(choice, self._task.door):
+            with attributed(candidate=f"trial {self._number}"):
+                self._rewards[candidate] = self._score(candidate, results, move == "opening")
+            self._standing.append((self._gap(results), choice))
+        reward = self._rewards.get(candidate)
+        self._sampler.tell(choice, reward)
+        self._tell(move, choice, reward, _tokens(results))
+        self._number += 1
+
+    def _score(self, candidate: Candidate, results: list[Result], opening: bool) -> float | None:
+        """Mean reward over validation users, whose `results` are added; None if it cannot win.
 
         Failing on fewer users counts before the reward: a candidate must not win by failing where
         it is bad.
         """
-        results: list[Result] = []
         summarize = summarizer(candidate, self._task.door)
         metric = self._task.metric(candidate.conditioning)
         for start in range(0, len(self._users), _BLOCK):
             results += evaluate(self._users[start : start + _BLOCK], summarize, metric)
             if self._best is not None and self._hopeless(results):
-                raise optuna.TrialPruned
+                return None
         if not _rewards(results):
             self._reason = next(each.reason for each in results if isinstance(each, Failure))
-            raise optuna.TrialPruned
+            return None
         reward = float(np.mean(list(_rewards(results).values())))
-        if self._wins(candidate, reward, results):
+        if self._wins(candidate, reward, results, opening):
             self._best = Found(candidate, reward, self._task.trials)
             self._results = results
             self._task.keep(candidate, reward)
         return reward
 
-    def _wins(self, candidate: Candidate, reward: float, results: Sequence[Result]) -> bool:
-        """Against the best so far; the untuned program wins a draw."""
-        if self._best is None:
+    def _wins(
+        self, candidate: Candidate, reward: float, results: Sequence[Result], opening: bool
+    ) -> bool:
+        """Against the best so far; of a draw, the untuned program, else what reads less.
+
+        Openings were chosen by what they do for training users. Of all that comes later some would
+        be ahead by luck on so few users; it must be better by the paired test.
+        """
+        best = self._best
+        if best is None:
             return True
         gained = _failures(self._results) - _failures(results)
-        draw = reward == self._best.reward and candidate == UNTUNED_CANDIDATE
-        return gained > 0 or (gained == 0 and (reward > self._best.reward or draw))
+        if gained:
+            return gained > 0
+        if reward != best.reward:
+            return reward > best.reward and (opening or better(self._gaps(results)))
+        if UNTUNED_CANDIDATE in (candidate, best.candidate):
+            return candidate == UNTUNED_CANDIDATE
+        door = self._task.door
+        return reading(candidate, door) < reading(best.candidate, door)
 
     def _hopeless(self, results: Sequence[Result]) -> bool:
-        """Whether it fails on more users than the best, or pays a standard error or more less.
-
-        Rewards are compared in pairs, on the users of `results`.
-        """
+        """Whether it fails on more users than the best, or pays less by the paired test."""
         if _failures(results) > _failures(self._results):
             return True
-        mine, best = _rewards(results), _rewards(self._results)
-        gaps = [mine[user] - best[user] for user in mine if user in best]
-        if len(gaps) < 2 or _failures(results) < _failures(self._results[: len(results)]):
+        if _failures(results) < _failures(self._results[: len(results)]):
             return False
-        error = np.std(gaps, ddof=1) / np.sqrt(len(gaps))
-        return bool(np.mean(gaps) + _HOPELESS * error < 0)
+        return hopeless(self._gaps(results))
 
-    def _tell(self, trial: optuna.Trial, reward: float | None) -> None:
+    def _gaps(self, results: Sequence[Result]) -> list[float]:
+        """Rewards less those of the best, on the users who could be scored under both."""
+        mine, best = _rewards(results), _rewards(self._results)
+        return [mine[user] - best[user] for user in mine if user in best]
+
+    def _gap(self, results: Sequence[Result]) -> float:
+        gaps = self._gaps(results)
+        return float(np.mean(gaps)) if gaps else float("-inf")
+
+    def _tell(self, move: str, choice: Choice, reward: float | None, tokens: float | None) -> None:
         best = self._best.reward if self._best is not None else float("-inf")
-        self._task.observer(TrialFinished(trial.number, _described(trial), reward, best))
+        params = self._space.described(choice)
+        what = ", ".join(f"{name} {value}" for name, value in params.items())
+        self._task.observer(
+            TrialFinished(
+                self._number,
+                f"{move}: {what}",
+                reward,
+                best,
+                params={"move": move, **params},
+                tokens=tokens,
+            )
+        )
+
+
+def openings(space: Space, fresh: Space, before: int, trials: int) -> list[Choice]:
+    """The best set of demonstrations in the cheaper view, the untuned program, other sets.
+
+    The untuned program reads and writes the most: it comes when there is something that it can be
+    compared with, so that a few users decide. Later rounds, for which `space` had more than the
+    empty set `before` the `fresh` ones, open with their new sets alone.
+    """
+    untuned = dict.fromkeys(space.sizes, 0)
+    best = fresh.conditionings[min(1, len(fresh.conditionings) - 1)]
+    liked = {
+        **untuned,
+        "view": VIEWS.index("liked"),
+        "conditioning": space.conditionings.index(best),
+    }
+    shown = [{**liked, "demonstrations": i} for i in range(before, len(space.sets))]
+    if before > 1:
+        return shown[:trials]
+    return [*shown[:1], untuned, *shown[1:]][:trials] if trials > 1 else [untuned]
 
 
 def _rewards(results: Sequence[Result]) -> dict[str, float]:
@@ -159,6 +273,6 @@ def _failures(results: Sequence[Result]) -> int:
     return sum(isinstance(each, Failure) for each in results)
 
 
-def _described(trial: optuna.Trial) -> str:
-    shown = {**trial.params, "view": VIEWS[trial.params["view"]]}
-    return ", ".join(f"{name} {value}" for name, value in shown.items())
+def _tokens(results: Sequence[Result]) -> float | None:
+    counts = [each.tokens for each in results if isinstance(each, Outcome)]
+    return float(np.mean(counts)) if counts else None

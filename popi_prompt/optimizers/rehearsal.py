@@ -24,12 +24,9 @@ from popi_prompt.schema import User
 
 VIEW: View = "liked"
 _BLOCK = 4
-_ROUNDS = 3  # blocks of users after which sets are varied
-_PARENTS = 3
 _CHILDREN = 2  # of each parent in a round
 _PROMISING = 6  # sets that go on after a round
 _REWARDED = 5  # sets that go on after a later block
-_BEST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +50,16 @@ class Rehearsal:
     Where its route gives log-probabilities, a rehearsal is its own distribution on `texts`, the
     summaries that the demonstrations show: rewards that are known already, weighted. That sees a
     lean towards one of them long before a greedy answer flips, and costs no call of the generator.
-    Elsewhere the summary is written and scored.
+    Elsewhere the summary is written and scored. After each of the first `variations` blocks of
+    users, so many `parents` are varied; `sets` are found at most.
     """
 
     task: Task
     table: RewardTable
     texts: tuple[str, ...]
+    variations: int = 3
+    parents: int = 3
+    sets: int = 4
     takes: dict[DemonstrationSet, list[Take]] = field(default_factory=dict)
 
     def best(
@@ -79,14 +80,18 @@ class Rehearsal:
         for turn, start in enumerate(range(0, len(users), _BLOCK)):
             end = min(start + _BLOCK, len(users))
             self._rehearse(running, users[start:end])
-            if turn < _ROUNDS and len(self.texts) > 1:
+            if turn < self.variations and len(self.texts) > 1:
                 running = sorted(running, key=self._promise, reverse=True)
-                varied = self._varied(running[:_PARENTS], pools, rng)
+                varied = self._varied(running[: self.parents], pools, rng)
                 self._rehearse(varied, users[:end])
-                running = sorted([*running, *varied], key=self._promise, reverse=True)[:_PROMISING]
+                running = sorted([*running, *varied], key=self._promise, reverse=True)[
+                    : max(_PROMISING, self.sets)
+                ]
             else:
-                running = sorted(running, key=self.reward, reverse=True)[:_REWARDED]
-        running = sorted(running, key=self.reward, reverse=True)[:_BEST]
+                running = sorted(running, key=self.reward, reverse=True)[
+                    : max(_REWARDED, self.sets)
+                ]
+        running = sorted(running, key=self.reward, reverse=True)[: self.sets]
         return tuple(each for each in running if np.isfinite(self.reward(each)))
 
     def _varied(

@@ -103,6 +103,20 @@ class RewardTable:
             rest.remove(best)
         return tuple(chosen)
 
+    def opposed(
+        self, users: Sequence[User], texts: Sequence[str], count: int, chosen: Sequence[str]
+    ) -> tuple[str, ...]:
+        """Of those not chosen, the few with the lowest mean reward, the lowest first.
+
+        They move answers most, the wrong way for these users: others may want just that.
+        """
+        rest = [text for text in texts if text not in chosen]
+        means = {
+            text: float(np.mean([self.rewards(user, [text])[0] for user in users])) for text in rest
+        }
+        scored = [text for text in rest if np.isfinite(means[text])]
+        return tuple(sorted(scored, key=means.__getitem__)[:count])
+
 
 def candidate_summaries(task: Task, users: Sequence[User]) -> tuple[str, ...]:
     """Texts that may serve some user: the bank, own samples and, if stronger, the proposer's.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from popi_prompt.errors import UsageError
 from popi_prompt.models.door import Door
 from popi_prompt.scorers.choice import ChoiceScorer
-from popi_prompt.scorers.function import FunctionScorer, ScoringFunction, load_function
+from popi_prompt.scorers.function import FunctionScorer, ScoringFunction, load_function, uncalled
 from popi_prompt.scorers.judge import JudgeScorer
 from popi_prompt.scorers.likelihood import LikelihoodScorer
 from popi_prompt.scorers.scorer import Comparing, PairScore, Scorer
@@ -75,4 +75,5 @@ __all__ = [
     "SimilarityScorer",
     "load_function",
     "make_scorer",
+    "uncalled",
 ]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
 from popi_prompt.errors import CallError, ScorerError
 from popi_prompt.generator import Generator
+from popi_prompt.models import imagined
 from popi_prompt.named import load_named
 from popi_prompt.schema import Pair, User
-from popi_prompt.scorers.scorer import PairScore, log_odds
+from popi_prompt.scorers.scorer import PairScore, Scorer, log_odds
 
 ScoringFunction = Callable[[User, Pair, "str | None", str], float]
 """`function(user, pair, summary, answer) -> float` in [0, 1], 1 for an answer that suits best.
@@ -57,6 +58,18 @@ class FunctionScorer:
 
     def _failure(self, user: User, problem: str) -> ScorerError:
         return ScorerError(f"scorer {self.name!r} {problem}", user_id=user.user_id)
+
+
+def uncalled(scorer: str | Scorer | None) -> str | Scorer | None:
+    """For a run that sends nothing: a function of the user's own may, so its numbers are imagined.
+
+    Other scorers are as given.
+    """
+    if isinstance(scorer, str) and ":" in scorer:
+        scorer = load_function(scorer)
+    if isinstance(scorer, FunctionScorer):
+        return replace(scorer, function=imagined.score)
+    return scorer
 
 
 def load_function(path: str) -> FunctionScorer:

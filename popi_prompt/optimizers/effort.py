@@ -1,0 +1,134 @@
+"""How much a search looks at: named efforts, each of one round or of rounds that grow.
+
+A later round builds a larger space from the same users and texts. What an earlier one asked is in
+the door's memory and costs nothing, so starting small delays the large round a little, and leaves
+a candidate that is scored on validation users early.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Auto = Literal["light", "medium", "heavy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """How large a space is built, and how many of its combinations are tried.
+
+    `screening` are pairs of how many training users score the summaries and how many summaries
+    are kept after that; the last users also say how many kinds of taste there are. `opposed` of
+    those kept first are the ones that moved answers away from the choices by most: what the other
+    taste may want, where few users are asked. `probing` users and summaries rank the
+    conditionings; without any, the last one is taken.
+    """
+
+    screening: tuple[tuple[int, int], ...]
+    opposed: int
+    probing: tuple[int, int]
+    training_users: int
+    drawn: int
+    rehearsing_users: int
+    variations: int  # rehearsed blocks of users after which sets are varied
+    parents: int  # sets that are varied then
+    sets: int  # sets that go into the space
+    proposals: int
+    trials: int
+    calls: int  # what building it takes, about
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """Rounds in their order. `calls`, if given, is what the search never asks more than.
+
+    `validation_users` is how many users every optimizer chooses by, at most.
+    """
+
+    rounds: tuple[Round, ...]
+    validation_users: int = 32
+    calls: int | None = None
+
+    @property
+    def trials(self) -> int:
+        """Of all rounds."""
+        return sum(each.trials for each in self.rounds)
+
+    def with_trials(self, trials: int) -> Effort:
+        """As many trials in all, the last round's changed; at least one in each."""
+        *before, last = self.rounds
+        rest = max(trials - sum(each.trials for each in before), 1)
+        return replace(self, rounds=(*before, replace(last, trials=rest)))
+
+
+_FIRST = Round(
+    screening=((3, 7), (6, 4), (8, 3)),
+    opposed=2,
+    probing=(0, 0),
+    training_users=12,
+    drawn=4,
+    rehearsing_users=6,
+    variations=1,
+    parents=1,
+    sets=2,
+    proposals=0,
+    trials=2,
+    calls=150,
+)
+_SECOND = Round(
+    screening=((3, 7), (6, 4), (10, 3)),
+    opposed=2,
+    probing=(0, 0),
+    training_users=20,
+    drawn=6,
+    rehearsing_users=8,
+    variations=2,
+    parents=2,
+    sets=3,
+    proposals=0,
+    trials=8,
+    calls=150,
+)
+_MEDIUM = Round(
+    screening=((6, 7), (12, 4)),
+    opposed=0,
+    probing=(4, 2),
+    training_users=72,
+    drawn=10,
+    rehearsing_users=36,
+    variations=3,
+    parents=3,
+    sets=4,
+    proposals=2,
+    trials=8,
+    calls=900,
+)
+_HEAVY = Round(
+    screening=((12, 10), (24, 6)),
+    opposed=0,
+    probing=(8, 3),
+    training_users=150,
+    drawn=24,
+    rehearsing_users=72,
+    variations=6,
+    parents=5,
+    sets=8,
+    proposals=4,
+    trials=24,
+    calls=2700,
+)
+
+LIGHT = Effort((_FIRST, _SECOND), validation_users=12, calls=385)
+MEDIUM = Effort((_MEDIUM,))
+HEAVY = Effort((_HEAVY,))
+GROWING = Effort((_FIRST, _SECOND, _MEDIUM))
+EFFORTS: dict[Auto, Effort] = {"light": LIGHT, "medium": MEDIUM, "heavy": HEAVY}
+
+_ENOUGH = 1200  # calls within which the medium effort has scored its first candidates
+
+
+def effort_for(auto: Auto | None, max_calls: int | None) -> Effort:
+    """The named one; else medium, in growing rounds where a cap may end it early."""
+    if auto is not None:
+        return EFFORTS[auto]
+    return MEDIUM if max_calls is None or max_calls >= _ENOUGH else GROWING

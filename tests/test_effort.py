@@ -1,0 +1,75 @@
+"""How much a search looks at: light stays within its calls, a cap gets a search that grows."""
+
+from __future__ import annotations
+
+import pytest
+from learnable_tastes import learns
+from toy_tastes import person
+
+from popi_prompt.candidate import DEMOS, Demos
+from popi_prompt.errors import UsageError
+from popi_prompt.models.access import Access
+from popi_prompt.models.door import Door
+from popi_prompt.models.meter import Caps, total
+from popi_prompt.optimizers.effort import EFFORTS, GROWING, MEDIUM
+from popi_prompt.settings import Settings
+from popi_prompt.testing import FakeModel, fake_door
+from popi_prompt.workflow import optimize
+
+HUNDRED = tuple(person(i) for i in range(100))
+
+
+def door(caps: Caps | None = None) -> Door:
+    models = {"inference": FakeModel(learns), "proposer": FakeModel("Say how to answer.")}
+    return fake_door(models, caps)
+
+
+@pytest.mark.parametrize("demos", DEMOS)
+@pytest.mark.parametrize("seed", range(3))
+def test_light_takes_at_most_600_calls_on_100_users(demos: Demos, seed: int) -> None:
+    reached = door()
+    done = optimize(HUNDRED, Settings(auto="light", seed=seed, demos=demos), door=reached)
+    assert done.report.rows
+    assert total(reached.spent().values()).calls <= 600
+
+
+@pytest.mark.parametrize("cap", [60, 250, 400])
+def test_a_cap_too_small_for_medium_is_used_from_small_to_large(cap: int) -> None:
+    """At 250 calls medium would not have scored anything yet."""
+    access = Access(caps=Caps(calls=cap))
+    settings = Settings(access=access, demos="real", trials=8)
+    done = optimize(HUNDRED, settings, door=door(access.caps))
+    assert done.stopped is not None
+    scored = [each for each in done.curve if each.reward is not None]
+    assert bool(scored) == (cap >= 250)
+
+
+def test_medium_is_the_default_and_a_named_effort_says_how_many_trials() -> None:
+    assert Settings().effort() == MEDIUM
+    assert Settings(auto="medium").effort() == MEDIUM
+    assert Settings(trials=3).effort() == MEDIUM.with_trials(3)
+    assert Settings(trials=3).effort().trials == 3
+    assert Settings(auto="light").effort().trials < Settings(auto="heavy").effort().trials
+    few = Access(caps=Caps(calls=450))
+    assert Settings(access=few).effort().rounds[0] == GROWING.rounds[0]
+    assert Settings(auto="heavy", access=few).effort() == EFFORTS["heavy"]
+    assert Settings(access=Access(caps=Caps(calls=5000))).effort() == MEDIUM
+
+
+def test_an_effort_beside_trials_or_none_that_is_known_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="drop one"):
+        optimize(HUNDRED, Settings(auto="light", trials=4), door=door())
+    with pytest.raises(UsageError, match="unknown auto 'huge'; known: light, medium, heavy"):
+        optimize(HUNDRED, Settings(auto="huge"), door=door())  # type: ignore[arg-type]
+
+
+def test_the_program_says_how_many_trials_its_effort_has() -> None:
+    done = optimize(HUNDRED[:40], Settings(auto="light", force=True, demos="real"), door=door())
+    assert done.program.origin.trials == EFFORTS["light"].trials
+
+
+def test_a_growing_search_pays_nothing_twice() -> None:
+    models = {"generator": FakeModel(), "inference": FakeModel(learns)}
+    optimize(HUNDRED, Settings(auto="light", demos="real"), door=fake_door(models))
+    for model in models.values():
+        assert len(model.calls) == len(set(model.calls)) or model is models["generator"]
