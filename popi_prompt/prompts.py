@@ -297,8 +297,8 @@ def reflection_messages(
     """
     parts = [f"An assistant is given this instruction:\n{instruction}"]
     parts += [
-        f"Here it failed. What was known:\n{_cut(signals, _SIGNALS_CHARACTERS)}\nIts summary: {as_data(summary)}\n"
-        f"{feedback}"
+        f"Here it failed. What was known:\n{_cut(signals, _SIGNALS_CHARACTERS)}\n"
+        f"Its summary: {as_data(summary)}\n{feedback}"
         for signals, summary, feedback in failed
     ]
     parts += [
