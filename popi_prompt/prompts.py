@@ -268,6 +268,7 @@ PROPOSAL_TIPS = (
 
 
 _FEEDBACK_CHARACTERS = 240
+_SIGNALS_CHARACTERS = 600
 
 
 def summary_feedback(moved: Sequence[tuple[Pair, float]], unit: str, tokens: int) -> str:
@@ -296,12 +297,12 @@ def reflection_messages(
     """
     parts = [f"An assistant is given this instruction:\n{instruction}"]
     parts += [
-        f"Here it failed. What was known:\n{_shortened(signals)}\nIts summary: {as_data(summary)}\n"
-        f"{feedback}"
+        f"Here it failed. What was known:\n{_cut(signals, _SIGNALS_CHARACTERS)}\n"
+        f"Its summary: {as_data(summary)}\n{feedback}"
         for signals, summary, feedback in failed
     ]
     parts += [
-        f"What was known:\n{_shortened(signals)}\nGood summary: {as_data(summary)}"
+        f"What was known:\n{_cut(signals, _SIGNALS_CHARACTERS)}\nGood summary: {as_data(summary)}"
         for signals, summary in worked
     ]
     parts.append(
@@ -312,14 +313,5 @@ def reflection_messages(
     return (Message("user", "\n\n".join(parts)),)
 
 
-_SIGNALS_CHARACTERS = 600
-
-
-def _shortened(signals: str) -> str:
-    whole = len(signals) <= _SIGNALS_CHARACTERS
-    return signals if whole else f"{signals[:_SIGNALS_CHARACTERS].rstrip()}..."
-
-
-def _cut(text: str) -> str:
-    whole = len(text) <= _FEEDBACK_CHARACTERS
-    return text if whole else f"{text[:_FEEDBACK_CHARACTERS].rstrip()}..."
+def _cut(text: str, most: int = _FEEDBACK_CHARACTERS) -> str:
+    return text if len(text) <= most else f"{text[:most].rstrip()}..."

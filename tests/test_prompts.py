@@ -19,7 +19,9 @@ from popi_prompt.prompts import (
     inference_messages,
     judge_messages,
     proposal_messages,
+    reflection_messages,
     render_signals,
+    summary_feedback,
     summary_request,
 )
 from popi_prompt.schema import (
@@ -424,6 +426,19 @@ def test_a_proposal_shows_instruction_users_summaries_and_tip() -> None:
     assert "What was known:\ns1\nGood summary: a1\n\n" in message.content
     assert "What was known:\ns2\nGood summary: {a2}\n\n" in message.content
     assert " Be brief. " in message.content
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_a_reflection_shows_what_failed_and_what_worked_as_data(token: str) -> None:
+    signals = render_signals((Preference(token, f"a {token}", "b" * 5000),))
+    feedback = summary_feedback([(Pair(token, token, "no"), -2.0)], "nats", 7)
+    failed, worked = [(signals, f"s {token}", feedback)], [(signals, "good")]
+    (message,) = reflection_messages("Do {x}.", failed, worked)
+    assert token not in message.content
+    assert message.content.startswith("An assistant is given this instruction:\nDo {x}.")
+    assert "Moved it by 2.0 nats towards the answer that the person rejected" in message.content
+    assert "Good summary: good" in message.content
+    assert len(message.content) < 3000
 
 
 def test_a_summary_request_shows_the_signals_first() -> None:
