@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,12 +32,18 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class TrialFinished:
-    """A candidate was scored. `reward` is None where it was stopped early or failed throughout."""
+    """A candidate was scored. `reward` is None where it was stopped early or failed throughout.
+
+    `params` say what was chosen, without text of users; `tokens` is the mean inserted, None where
+    it is not known.
+    """
 
     number: int
     what: str
     reward: float | None
     best: float
+    params: Mapping[str, str | int | float] = field(default_factory=dict)
+    tokens: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class Improved:
 
 @dataclass(frozen=True, slots=True)
 class BudgetUsed:
-    """Half, then four fifths of a cap are used; `cap` is "usd", "calls" or "tokens"."""
+    """Half, then four fifths of a cap are used; `cap` is "usd", "calls", "tokens" or "minutes"."""
 
     cap: str
     used: float
