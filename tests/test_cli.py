@@ -1085,7 +1085,7 @@ def test_an_interrupt_keeps_the_best_program_so_far(
     assert not output.exists()
     assert load(tmp_path / "out.partial.json").models == MODELS
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"users.jsonl", "out.partial.json"}
+    assert names == {"users.jsonl", "out.partial.json", "out.runs"}
 
 
 def test_a_program_is_not_overwritten_by_a_run_that_fails(

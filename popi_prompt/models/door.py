@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from popi_prompt.errors import BadResponse, CallError, ModelError, UsageError
 from popi_prompt.models.attribution import attribution
 from popi_prompt.models.books import Books, Question
-from popi_prompt.models.meter import Spent, unknown_price
+from popi_prompt.models.failures import Failures
+from popi_prompt.models.meter import Meter, Spent, unknown_price
 from popi_prompt.models.model import (
     Answer,
     EmbeddingModel,
@@ -73,6 +74,12 @@ class Door:
         """
         door = copy.copy(self)
         door._lead(self.routes, models)
+        return door
+
+    def for_run(self, failures: Failures) -> Door:
+        """A door where a call that failed fails again; all else is shared, down to the memory."""
+        door = copy.copy(self)
+        door._books = self._books.failing_again(failures)
         return door
 
     def _lead(self, before: Mapping[str, Route], models: Mapping[str, str | Route]) -> None:
@@ -196,6 +203,16 @@ class Door:
             if route not in self._models:
                 self._models[route] = self._open(route)
             return self._models[route]
+
+    @property
+    def meter(self) -> Meter:
+        """What counts and caps the calls."""
+        return self._books.meter
+
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether answers are on disk for later processes."""
+        return self._books.keep_answers
 
     def spent(self) -> dict[str, Spent]:
         """What was sent so far, by role."""
