@@ -51,14 +51,16 @@ def wrong(concurrency: int, runs: list[dict[str, Any]]) -> int:
     differ = sum(each["program"] != whole["program"] for each in killed)
     repeated = sum(each["repeated"] for each in runs)
     twice = sum(each["trials_twice"] for each in killed)
-    other = sum((each["trials"], each["kept"]) != (whole["trials"], whole["kept"]) for each in killed)
+    other = sum(
+        (each["trials"], each["kept"]) != (whole["trials"], whole["kept"]) for each in killed
+    )
     kills, in_flight = (sum(each[name] for each in killed) for name in ("kills", "in_flight"))
     print(
         f"concurrency {concurrency}: {len(killed)} runs of {whole['calls']} calls, {kills} kills: "
         f"{differ} programs that differ, {repeated} answered calls sent again, {twice} trials "
         f"recorded twice, {other} other records; {in_flight} calls in flight at a kill, sent again"
     )
-    return differ + repeated + twice + other
+    return int(differ + repeated + twice + other)
 
 
 def main() -> int:

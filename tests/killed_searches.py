@@ -1,4 +1,4 @@
-"""`popi-prompt optimize` in a process of its own, killed at random moments, run again to the end."""
+"""`popi-prompt optimize` in its own process, killed at random moments, run again to the end."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ DATA = Path(__file__).parent.parent / "datasets" / "tastes.jsonl"
 MODEL = "openai/stub"
 LATENCY = 0.005
 _COMMAND = "from popi_prompt.cli.main import run; run()"
+_SIZE = {"--max-users": "9", "--trials": "3", "--held-out": "2"}
+SMALLEST = {"--max-users": "6", "--trials": "1", "--held-out": "1"}
 _PROBE = "Count from one to ten in words."
 _EMPTY = 0.03  # the share of answers that are paid for and hold nothing
 _WORDS = ("Use", "short", "plain", "exact", "warm", "dry", "words", "and", "say", "why", "first.")
@@ -106,7 +109,14 @@ class Ended:
     repeated: int
 
 
-def run(concurrency: int, *, kills: int = 0, draw: random.Random, span: float = 0.0) -> Ended:
+def run(
+    concurrency: int,
+    *,
+    kills: int = 0,
+    draw: random.Random,
+    span: float = 0.0,
+    size: Mapping[str, str] = _SIZE,
+) -> Ended:
     """One run with up to so many kills, each within `span` seconds of a process's work."""
     sampler = Sampler(concurrency)
     with (
@@ -117,7 +127,7 @@ def run(concurrency: int, *, kills: int = 0, draw: random.Random, span: float = 
         _configure(folder, stub.api_base, concurrency)
         killed = 0
         while True:
-            process = _start(folder)
+            process = _start(folder, size)
             started = _until_folder(folder, process)
             if killed < kills and _killed_within(process, draw.uniform(0, span)):
                 killed += 1
@@ -138,19 +148,16 @@ def _configure(folder: Path, api_base: str, concurrency: int) -> None:
     (folder / "models.toml").write_text("\n".join(sections), encoding="utf-8")
 
 
-def _start(folder: Path) -> subprocess.Popen[bytes]:
+def _start(folder: Path, size: Mapping[str, str]) -> subprocess.Popen[bytes]:
     options = ["--config", folder / "models.toml", "--run-dir", folder / "run"]
-    small = ["--max-users", "9", "--trials", "3", "--held-out", "2", "--scorer", "choice"]
+    small = [each for option in size.items() for each in option]
+    command: list[object] = [sys.executable, "-c", _COMMAND, "optimize", DATA, *options, *small]
+    command += ["-o", folder / "program.json", "--scorer", "choice", "--force"]
+    command += ["--demos", "synthetic"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder), "OPENAI_API_KEY": "none"}
     with (folder / "stderr").open("wb") as stderr:
         return subprocess.Popen(
-            [
-                *(sys.executable, "-c", _COMMAND, "optimize", DATA, "-o", folder / "program.json"),
-                *(*options, *small, "--force", "--demos", "synthetic"),
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-            env=environment,
+            list(map(str, command)), stdout=subprocess.DEVNULL, stderr=stderr, env=environment
         )
 
 

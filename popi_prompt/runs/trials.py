@@ -73,9 +73,12 @@ class TrialLog:
         self._notify = notify
         self._lock = threading.Lock()
         self._failed = False
-        self._study = optuna.create_study(
-            storage=storage, study_name=name, direction="maximize", load_if_exists=True
-        )
+        if name in optuna.get_all_study_names(storage):
+            self._study = optuna.load_study(study_name=name, storage=storage)
+        else:
+            self._study = optuna.create_study(
+                study_name=name, storage=storage, direction="maximize"
+            )
         self._known = {
             trial.user_attrs.get(_NUMBER): _Known(trial.state, trial.value)
             for trial in self._study.get_trials(deepcopy=False)
