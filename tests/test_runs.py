@@ -36,6 +36,7 @@ from popi_prompt.optimizers import OPTIMIZERS
 from popi_prompt.prompts import Messages
 from popi_prompt.runs import RunFolder, default_folder, resolve
 from popi_prompt.settings import Settings
+from popi_prompt.split import split_users
 from popi_prompt.testing import FakeModel
 from popi_prompt.workflow import Optimized, optimize
 
@@ -208,7 +209,7 @@ def test_a_finished_run_is_repeated_without_a_call(scene: Scene) -> None:
 
 def test_a_call_that_failed_fails_for_the_whole_run(scene: Scene) -> None:
     """Also where it would be answered by now: what was decided by it stays decided."""
-    prompt = LEARNERS[3].pairs[0].prompt
+    prompt = split_users(LEARNERS, seed=SETTINGS.seed).val[0].pairs[0].prompt
 
     def fails(messages: Messages) -> ModelError | None:
         asked = any(prompt in message.content for message in messages)
@@ -222,6 +223,10 @@ def test_a_call_that_failed_fails_for_the_whole_run(scene: Scene) -> None:
         scene.optimize(fails=lambda messages: fails(messages) or ended(messages))
     done = scene.optimize()
     assert done.program.as_record() == expected.program.as_record()
+    assert scene.trials() == whole.trials()
+    asked = [messages for model in scene.models.values() for _, messages in model.calls]
+    assert asked
+    assert not any(prompt in message.content for messages in asked for message in messages)
     assert "of which failed and are not repeated" in scene.told
 
 
