@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.cli.main import cli
 from popi_prompt.errors import ContextTooLong, MissingDependency, ModelError, UnknownModel
+from popi_prompt.estimate import estimate
 from popi_prompt.importers.alignx import SIGNALS
 from popi_prompt.inference import PreferenceInference
 from popi_prompt.models import door as door_module
@@ -1241,8 +1242,10 @@ def test_a_folder_and_a_database_of_ones_own(models: Models, users: Path, tmp_pa
 
 
 def test_what_optimizes_nothing_makes_no_folder(
-    models: Models, users: Path, tmp_path: Path
+    models: Models, users: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    told = {**(estimate.__kwdefaults__ or {}), "open_model": door_module.open_route}
+    monkeypatch.setattr(estimate, "__kwdefaults__", told)
     succeeded(call("optimize", users, "-o", tmp_path / "out.json", *FAKES, "--untuned"))
     succeeded(call("optimize", users, "-o", tmp_path / "out.json", *FAKES, "--dry-run"))
     assert not (tmp_path / "out.runs").exists()
