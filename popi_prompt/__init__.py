@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from popi_prompt.inference import PreferenceInference
     from popi_prompt.models.litellm_provider import register as register_litellm
     from popi_prompt.program import Program, load
+    from popi_prompt.runs import RunFolder
     from popi_prompt.schema import (
         Dialogue,
         Edit,
@@ -48,6 +49,7 @@ _HOMES = {
     "register_litellm": "models.litellm_provider:register",
     "Program": "program",
     "load": "program",
+    "RunFolder": "runs",
     "Dialogue": "schema",
     "Edit": "schema",
     "Interaction": "schema",
@@ -75,6 +77,7 @@ __all__ = [
     "PreferenceInference",
     "Program",
     "Rating",
+    "RunFolder",
     "Settings",
     "Signal",
     "Turn",

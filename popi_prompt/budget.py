@@ -37,8 +37,11 @@ def shortfalls(split: Split, settings: Settings, guard: Guard, door: Door) -> It
     Where the door has caps, the search is run on imagined answers up to its first comparison: about
     a second. An optimizer or a scorer of one's own is not run unasked.
     """
-    if door.caps != Caps():
-        yield from short_caps(door.caps, _first_compared(split, settings, guard, door))
+    caps = door.meter.caps
+    if caps != Caps():
+        needed = _first_compared(split, settings, guard, door)
+        before = total(door.spent().values())  # of a run that goes on: what it asked is not needed
+        yield from short_caps(caps, None if needed is None else before.plus(needed))
     yield from few_users(split, settings)
 
 
@@ -46,7 +49,7 @@ def short_caps(caps: Caps, needed: Spent | None) -> Iterator[str]:
     """The caps that end a search before a first comparison, which takes `needed`, if known."""
     if needed is None:
         return
-    for name, amount, cap in caps.amounts(needed):
+    for name, amount, cap in caps.amounts(needed, 0.0):
         if amount > cap:
             yield (
                 f"the cap of {shown(name, cap)} ends the search before a first candidate is "

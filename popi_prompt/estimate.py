@@ -72,7 +72,7 @@ class Estimate:
         """Name, estimate and cap of every cap that is set; None where the price is not known."""
         total = self.total
         spent = Spent(total.calls, total.tokens_in, total.tokens_out, total.usd)
-        for name, amount, cap in caps.amounts(spent):
+        for name, amount, cap in caps.amounts(spent, total.seconds / 60):
             yield name, None if name == "usd" and total.usd is None else amount, cap
 
     def as_record(self) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 
 from popi_prompt.errors import ModelError
-from popi_prompt.models.books import Books, Calls
+from popi_prompt.models.books import Answers, Books, Calls
 from popi_prompt.models.door import Door
 from popi_prompt.models.meter import Caps, Meter
 from popi_prompt.models.model import Answer, Sampling
@@ -96,14 +97,20 @@ def fake_door(
     models: Mapping[str, FakeModel | FakeChatModel] | None = None,
     caps: Caps | None = None,
     trace: Calls | None = None,
+    *,
+    cache: Answers | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Door:
-    """A door whose roles are fakes; roles that are not named share one. Nothing is kept on disk."""
+    """A door whose roles are fakes; roles that are not named share one.
+
+    Nothing is kept on disk without a `cache`; `clock` is what a cap in minutes goes by.
+    """
     shared = FakeModel()
     named: dict[str, FakeModel | FakeChatModel] = {
         f"fake/{role}": (models or {}).get(role, shared) for role in ROLES
     }
     names: dict[str, str] = {role: f"fake/{role}" for role in ROLES}
-    books = Books(Meter(caps or Caps()), trace=trace)
+    books = Books(Meter(caps or Caps(), clock=clock), cache=cache, trace=trace)
     return Door(names, open_model=lambda route: named[route.model], books=books)
 
 

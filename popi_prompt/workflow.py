@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from popi_prompt.budget import shortfalls
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
@@ -26,6 +27,7 @@ from popi_prompt.program import Origin, Program
 from popi_prompt.provenance import versions, with_demos, with_scores
 from popi_prompt.report import Report
 from popi_prompt.rows import COMPILED, UNTUNED
+from popi_prompt.runs import Run, RunFolder, Unrecorded, open_run, resolve
 from popi_prompt.schema import User
 from popi_prompt.scorers import Scorer, make_scorer
 from popi_prompt.search import open_scoring, search
@@ -67,6 +69,18 @@ class Optimized:
         """Whether the untuned program is shipped in place of what the search found."""
         return self.program.candidate != self.found
 
+    def as_record(self) -> dict[str, Any]:
+        """Plain JSON values: how it ended, what it spent, and the report."""
+        spent = {role: asdict(each) for role, each in self.spent.items()}
+        folds = {} if self.folds is None else {"folds": self.folds.as_record()}
+        return {
+            "stopped": self.stopped,
+            "shipped": self.shipped,
+            "spent": spent,
+            **folds,
+            **self.report.as_record(),
+        }
+
 
 def optimize(
     users: Sequence[User],
@@ -74,16 +88,19 @@ def optimize(
     *,
     observer: Observer = ignore,
     door: Door | None = None,
+    run: RunFolder | None = None,
 ) -> Optimized:
     """Split, search on train and validation users, compare with the untuned program on the rest.
 
     `door` is used in place of the one that `settings` open, and is closed at the end as well.
+    `run` is a folder in which an interrupted run goes on; the program is the same without one. A
+    call that failed fails for the whole run: who asks when must not decide anything.
 
     A program that is not proven to be better than the untuned one is not shipped, and at a cap it
     ends with the best program so far: see `Optimized`. Raises `OptimizationError` where the data
-    leave nothing to split or to score, `UsageError` for a scorer the generator cannot serve or an
-    optimizer that is none, `ModelError` for models that cannot be opened, `PrivacyError` where a
-    program without text of users is not to be had.
+    leave nothing to split or to score, `UsageError` for a scorer the generator cannot serve, an
+    optimizer that is none or a folder that holds another run, `ModelError` for models that cannot
+    be opened, `PrivacyError` where a program without text of users is not to be had.
     """
     settings = replace(settings, optimizer=make_optimizer(settings.optimizer))
     everyone = users
@@ -91,17 +108,25 @@ def optimize(
     split = split_users(users, seed=settings.seed)
     guard = make_guard(settings.demos, everyone, split)
     observer(Noted(_described(split)))
-    with door if door is not None else settings.door(observer) as door:
+    with (
+        door if door is not None else settings.door(observer) as door,
+        _opened(run, everyone, settings, door, observer) as running,
+    ):
+        door = running.door(door)
         for text in shortfalls(split, settings, guard, door):
             observer(Noted(text))
         scoring = open_scoring(settings, door, observer)
-        folds = _folds(everyone, users, scoring, settings, observer)
+        folds = _folds(everyone, users, scoring, settings, running.observer)
         origin = with_demos(_origin(settings, scoring.scorer, users), guard)
 
-        def keep(kept: Kept) -> None:
-            observer(Improved(_program(kept.candidate, door, origin)))
+        curve: list[Kept] = []
 
-        searched = search(split, scoring, settings, observer, keep, guard)
+        def keep(kept: Kept) -> None:
+            better = _program(kept.candidate, door, origin)
+            curve.append(running.keep(kept, better))
+            observer(Improved(better))
+
+        searched = search(split, scoring, settings, running.observer(), keep, guard)
         found, stopped = searched.found, searched.stopped
         report = Report((), scoring.scorer.name, scoring.scorer.prefers_label)
         if stopped is None:
@@ -114,8 +139,19 @@ def optimize(
         guard.prove(shipped)
         program = _program(shipped, door, with_scores(origin, report, shipped))
         front = members(searched.front, lambda each: _program(each, door, origin))
-        spent, curve = door.spent(), searched.curve
-        return Optimized(program, report, split, found, spent, stopped, curve, folds, front)
+        spent = door.spent()
+        done = Optimized(program, report, split, found, spent, stopped, tuple(curve), folds, front)
+        running.finish(program, done.as_record())
+        return done
+
+
+def _opened(
+    run: RunFolder | None, users: Sequence[User], settings: Settings, door: Door, observer: Observer
+) -> Run:
+    if run is None:
+        return Unrecorded(observer)
+    config = resolve(settings, users, door.routes)
+    return open_run(run, config, observer, keeps_answers=door.keeps_answers)
 
 
 def _folds(
@@ -123,7 +159,7 @@ def _folds(
     users: Sequence[User],
     scoring: Scoring,
     settings: Settings,
-    observer: Observer,
+    observer_of: Callable[[int | None], Observer],
 ) -> Folds | None:
     """The search on other splits; what it finds is measured, and kept nowhere."""
     if settings.folds is None:
@@ -131,7 +167,9 @@ def _folds(
     splits = split_folds(users, settings.folds, seed=settings.seed)
 
     def run(split: Split) -> Report:
-        observer(Noted(f"fold {splits.index(split) + 1} of {len(splits)}: {_described(split)}"))
+        number = splits.index(split) + 1
+        observer = observer_of(number)
+        observer(Noted(f"fold {number} of {len(splits)}: {_described(split)}"))
         guard = make_guard(settings.demos, everyone, split)
         searched = search(split, scoring, settings, observer, guard=guard)
         if searched.stopped is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from toy_tastes import COMPILED_CANDIDATE, never, person
 from popi_prompt.comparison import Scoring
 from popi_prompt.errors import ModelError
 from popi_prompt.events import Observer, ignore
-from popi_prompt.models.books import Calls
+from popi_prompt.models.books import Answers, Calls
 from popi_prompt.models.door import Door
 from popi_prompt.models.meter import Caps
 from popi_prompt.models.model import Sampling
@@ -59,6 +60,8 @@ def learning_door(
     *,
     proposer: FakeModel | None = None,
     trace: Calls | None = None,
+    cache: Answers | None = None,
+    clock: Callable[[], float] = time.monotonic,
     models: dict[str, FakeModel] | None = None,
 ) -> Door:
     """`models`, if given, is filled with the fakes by role."""
@@ -69,7 +72,7 @@ def learning_door(
     }
     if models is not None:
         models.update(made)
-    return fake_door(made, caps, trace)
+    return fake_door(made, caps, trace, cache=cache, clock=clock)
 
 
 def searched(

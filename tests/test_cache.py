@@ -302,16 +302,20 @@ for number in range(100):
     cache.close()
 
 
-def test_a_killed_process_loses_only_the_last_moment(path: Path) -> None:
+def test_a_killed_process_loses_nothing_that_put_has_returned_for(path: Path) -> None:
     code = """
-import os, signal, sys, time
+import os, signal, sys, threading
 from pathlib import Path
 from popi_prompt.models.cache import AnswerCache
 cache = AnswerCache(Path(sys.argv[1]))
-for number in range(100):
-    cache.put(f"k{number}", number, users=())
-time.sleep(5)
-cache.put("last", 1, users=())
+def put(start):
+    for number in range(start, 100, 8):
+        cache.put(f"k{number}", number, users=())
+threads = [threading.Thread(target=put, args=(start,)) for start in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
 os.kill(os.getpid(), signal.SIGKILL)
 """
     assert run(code, path).returncode == -signal.SIGKILL

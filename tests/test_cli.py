@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.cli.main import cli
 from popi_prompt.errors import ContextTooLong, MissingDependency, ModelError, UnknownModel
+from popi_prompt.estimate import estimate
 from popi_prompt.importers.alignx import SIGNALS
 from popi_prompt.inference import PreferenceInference
 from popi_prompt.models import door as door_module
@@ -1097,7 +1098,7 @@ def test_an_interrupt_keeps_the_best_program_so_far(
     assert not output.exists()
     assert load(tmp_path / "out.partial.json").models == MODELS
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"users.jsonl", "out.partial.json"}
+    assert names == {"users.jsonl", "out.partial.json", "out.runs"}
 
 
 def test_a_program_is_not_overwritten_by_a_run_that_fails(
@@ -1223,3 +1224,65 @@ def test_the_trace_names_users_and_candidates_and_without_text_none(
     succeeded(call(*common, "--trace", silent, "--no-trace-text"))
     assert PLAIN not in silent.read_text(encoding="utf-8")
     assert '"u00"' not in silent.read_text(encoding="utf-8")
+
+
+# run folders
+
+
+def test_optimize_goes_on_in_the_folder_beside_its_program(
+    models: Models, users: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.json"
+    first = succeeded(call("optimize", users, "-o", output, *FAKES, "--trials", 3))
+    (folder,) = (tmp_path / "out.runs").iterdir()
+    assert (folder / "program.json").read_bytes() == output.read_bytes()
+    assert f"run folder {folder}\n" in first.stderr
+    asked = sum(len(model.calls) for model in models.values())
+    again = succeeded(call("optimize", users, "-o", output, *FAKES, "--trials", 3))
+    assert f"run folder {folder}, goes on: 3 trials were there already" in again.stderr
+    assert sum(len(model.calls) for model in models.values()) == asked
+    succeeded(call("optimize", users, "-o", output, *FAKES, "--trials", 2))
+    assert len(list((tmp_path / "out.runs").iterdir())) == 2
+
+
+def test_a_folder_and_a_database_of_ones_own(models: Models, users: Path, tmp_path: Path) -> None:
+    where = ["--run-dir", tmp_path / "run", "--storage", f"sqlite:///{tmp_path / 'trials.db'}"]
+    command = ["optimize", users, "-o", tmp_path / "out.json", *FAKES, "--trials", 2, *where]
+    succeeded(call(*command))
+    assert not (tmp_path / "out.runs").exists()
+    refused(call(*command, "--seed", 3), 2, "seed is 0 there and 3 here", "--run-dir")
+
+
+def test_what_optimizes_nothing_makes_no_folder(
+    models: Models, users: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {**(estimate.__kwdefaults__ or {}), "open_model": door_module.open_route}
+    monkeypatch.setattr(estimate, "__kwdefaults__", told)
+    succeeded(call("optimize", users, "-o", tmp_path / "out.json", *FAKES, "--untuned"))
+    succeeded(call("optimize", users, "-o", tmp_path / "out.json", *FAKES, "--dry-run"))
+    assert not (tmp_path / "out.runs").exists()
+
+
+def test_without_a_cache_every_run_has_a_folder(
+    models: Models, users: Path, tmp_path: Path
+) -> None:
+    command = ["optimize", users, "-o", tmp_path / "out.json", *FAKES, "--trials", 1, "--no-cache"]
+    for _ in range(2):
+        succeeded(call(*command))
+    assert len(list((tmp_path / "out.runs").iterdir())) == 2
+
+
+@pytest.mark.parametrize("minutes", ["-1", "nan", "inf"])
+def test_minutes_that_cannot_work_are_refused(users: Path, tmp_path: Path, minutes: str) -> None:
+    result = call("optimize", users, "-o", tmp_path / "o.json", "--max-minutes", minutes)
+    refused(result, 2, "--max-minutes is")
+
+
+def test_after_no_minutes_the_untuned_program_is_written(
+    models: Models, users: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.json"
+    result = succeeded(call("optimize", users, "-o", output, *FAKES, "--max-minutes", 0))
+    assert "the cap of 0 minutes is reached" in result.stdout
+    assert load(output).candidate == UNTUNED_CANDIDATE
+    assert not any(model.calls for model in models.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -299,6 +300,41 @@ def test_a_cap_in_usd_is_never_exceeded(usd: float) -> None:
     billed = sum(entry.tokens_in * 10 + entry.tokens_out * 30 for entry in server.log) / 1e6
     assert billed <= usd
     assert stopped
+
+
+def test_who_waits_for_a_turn_at_the_cap_in_minutes_is_not_sent() -> None:
+    seconds = [0.0]
+    meter = Meter(Caps(minutes=1), clock=lambda: seconds[0])
+    with StubServer() as server:
+        once_a_minute = replace(access(server, rpm=1), meter=meter)
+        with once_a_minute.door({"generator": NAME}) as door:
+            door.chat("generator", asking("now"), SHORT)
+            seconds[0] = 59.95
+            with pytest.raises(BudgetExceeded, match="1 minutes is reached: a request that waited"):
+                door.chat("generator", asking("too late"), SHORT)
+    assert len(server.log) == 1
+    assert meter.spent()["generator"].calls == 1
+
+
+def test_no_wait_between_attempts_goes_past_the_cap_in_minutes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds = [0.0]
+
+    def sleep(wait: float) -> None:
+        seconds[0] += wait
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    meter = Meter(Caps(minutes=0.5), clock=lambda: seconds[0])
+    faults = Faults(rate_limited=1.0, retry_after=20.0)
+    with (
+        StubServer(faults=faults) as server,
+        replace(access(server), meter=meter).door({"generator": NAME}) as door,
+        pytest.raises(BudgetExceeded, match=r"0\.5 minutes is reached"),
+    ):
+        door.chat("generator", asking(), SHORT)
+    assert len(server.log) == 2
+    assert seconds[0] == 30
 
 
 def sends(capped: Access, count: int) -> bool:

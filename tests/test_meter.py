@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from popi_prompt.errors import BudgetExceeded, UsageError
+from popi_prompt.errors import BudgetExceeded, DataError, UsageError
 from popi_prompt.events import BudgetUsed, Event
+from popi_prompt.models.ledger import Ledger
 from popi_prompt.models.meter import Account, Caps, Meter, Spent
 
 counts = st.integers(0, 50)
@@ -102,6 +104,56 @@ def test_half_and_four_fifths_are_told_once_each() -> None:
     for _ in range(10):
         spend(meter, Spent(1), Spent(1))
     assert told == [BudgetUsed("calls", 5, 10), BudgetUsed("calls", 8, 10)]
+
+
+def test_after_its_minutes_nothing_is_reserved_and_the_time_before_counts() -> None:
+    seconds = [0.0]
+    told: list[Event] = []
+    meter = Meter(Caps(minutes=2), told.append, clock=lambda: seconds[0])
+    seconds[0] = 61
+    spend(meter, Spent(1), Spent(1))
+    assert told == [BudgetUsed("minutes", 61 / 60, 2)]
+    assert meter.seconds_left() == 59
+    with Account(meter, "g").request(Spent(1)) as ticket:
+        seconds[0] = 120
+        ticket.bill(1, 1, 0.0)  # under way at the cap: it is waited for
+    with pytest.raises(BudgetExceeded, match="cap of 2 minutes is reached: 2 minutes used"):
+        spend(meter, Spent(1), Spent(1))
+    assert meter.spent()["g"] == Spent(1, 1, 1)
+
+
+def test_a_killed_run_is_charged_for_what_it_sent(tmp_path: Path) -> None:
+    seconds = [0.0]
+    path = tmp_path / "spent.jsonl"
+    ledger = Ledger(path)
+    first = Meter(Caps(calls=4, tokens=100), clock=lambda: seconds[0])
+    first.go_on(ledger.before, ledger)
+    spend(first, Spent(1, 10, 10), Spent(1, 5, 5))
+    seconds[0] = 90
+    first.reserve("judge", Spent(1, 30, 10))  # and here it is killed
+    with path.open("ab") as file:
+        file.write(b'{"n":3,"ro')
+    again = Ledger(path)
+    assert (again.before.under_way, again.before.minutes) == (1, 1.5)
+    second = Meter(Caps(calls=4, tokens=100), clock=lambda: seconds[0])
+    second.go_on(again.before, again)
+    assert second.spent() == {"generator": Spent(1, 5, 5), "judge": Spent(1, unconfirmed=1)}
+    assert second.minutes() == 1.5
+    with pytest.raises(BudgetExceeded):
+        spend(second, Spent(1, 51, 0), Spent(1, 1, 0))
+    for _ in range(2):
+        spend(second, Spent(1, 1, 0), Spent(1, 1, 0))
+    with pytest.raises(BudgetExceeded, match="4 calls used"):
+        spend(second, Spent(1), Spent(1))
+    assert Ledger(path).before.spent == second.spent()
+
+
+@pytest.mark.parametrize("line", ['{"n":1,"used":[1,1,1,0,0],"minutes":0}', '{"role":"g"}', "[]"])
+def test_what_is_no_ledger_is_refused(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "spent.jsonl"
+    path.write_text(f"{line}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"spent\.jsonl"):
+        Ledger(path)
 
 
 def test_an_account_adds_up_what_its_requests_paid() -> None:

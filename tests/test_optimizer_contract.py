@@ -116,6 +116,35 @@ def test_no_cap_is_exceeded_and_the_best_so_far_is_kept(name: str, cap: str) -> 
     assert (cap == "tokens") or exact.stopped is None
 
 
+@cases
+def test_after_its_minutes_nothing_is_asked_and_the_best_so_far_is_kept(name: str) -> None:
+    seconds = [0]
+
+    def a_second_each(messages: Messages) -> ModelError | None:
+        seconds[0] += 1
+        return None
+
+    def timed(minutes: float | None) -> tuple[Searched, int]:
+        seconds[0] = 0
+        models: dict[str, FakeModel] = {}
+        caps = Caps(minutes=minutes)
+        door = learning_door(a_second_each, caps, clock=lambda: seconds[0], models=models)
+        found = searched(name, door)
+        timed_calls = [len(models[role].calls) for role in ("generator", "inference")]
+        return found, sum(timed_calls)
+
+    free, used = timed(None)
+    assert free.stopped is None
+    rng = random.Random(name)
+    for most in [0, *(rng.randrange(1, used) for _ in range(3))]:
+        found, calls = timed(most / 60)
+        assert calls == most
+        assert found.stopped is not None
+        assert "minutes is reached" in found.stopped
+        assert found.curve[0].candidate == UNTUNED_CANDIDATE
+        assert found.found == found.curve[-1].candidate
+
+
 @of_dspy
 def test_dspy_asks_for_nothing_after_the_cap(name: str) -> None:
     """It goes on after every exception; to its end that could take long."""
@@ -171,6 +200,9 @@ def test_trials_are_told(name: str) -> None:
     trials = [event for event in events if isinstance(event, TrialFinished)]
     assert [each.number for each in trials] == list(range(len(trials)))
     assert trials[-1].best == found.curve[-1].reward
+    if name != "popi":
+        assert all(trial.params.keys() == {"instruction", "demonstrations"} for trial in trials)
+        assert all(trial.tokens is not None and trial.tokens > 0 for trial in trials)
 
 
 @cases

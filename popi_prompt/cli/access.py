@@ -26,6 +26,7 @@ _OPTIONS = (
     click.option("--max-usd", type=float, help="Stop before this many USD are exceeded."),
     click.option("--max-calls", type=click.IntRange(0), help="Stop after this many calls."),
     click.option("--max-tokens", type=click.IntRange(0), help="Stop before more, in and out."),
+    click.option("--max-minutes", type=float, help="Send nothing after so many minutes."),
     click.option("--no-cache", is_flag=True, help="Neither read nor keep answers on disk."),
     click.option(
         "--trace", type=click.Path(path_type=Path), help="Append every model call to this file."
@@ -42,6 +43,7 @@ class AccessOptions:
     max_usd: float | None
     max_calls: int | None
     max_tokens: int | None
+    max_minutes: float | None
     no_cache: bool
     trace: Path | None
     no_trace_text: bool
@@ -52,13 +54,14 @@ class AccessOptions:
         from popi_prompt.models.config import load_config
         from popi_prompt.models.meter import Caps
 
-        if self.max_usd is not None and not 0 <= self.max_usd < math.inf:
-            raise UsageError(f"--max-usd is {self.max_usd:g}; it must be a number of 0 or more")
+        for option, most in (("--max-usd", self.max_usd), ("--max-minutes", self.max_minutes)):
+            if most is not None and not 0 <= most < math.inf:
+                raise UsageError(f"{option} is {most:g}; it must be a number of 0 or more")
         if self.no_trace_text and self.trace is None:
             raise UsageError("--no-trace-text needs --trace FILE")
         return Access(
             roles={} if self.config is None else load_config(self.config),
-            caps=Caps(self.max_usd, self.max_calls, self.max_tokens),
+            caps=Caps(self.max_usd, self.max_calls, self.max_tokens, self.max_minutes),
             cache=not self.no_cache,
             trace=self.trace,
             trace_text=not self.no_trace_text,

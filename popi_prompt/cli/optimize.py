@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from popi_prompt.cli.access import AccessOptions, access_options, bill_record, print_bill
+from popi_prompt.cli.access import AccessOptions, access_options, print_bill
+from popi_prompt.cli.recording import RecordingOptions, recording_options
 from popi_prompt.cli.search import SearchOptions, search_options
 
 if TYPE_CHECKING:
     from popi_prompt.cli.progress import Display
+    from popi_prompt.runs import RunFolder
     from popi_prompt.schema import User
     from popi_prompt.settings import Settings
     from popi_prompt.workflow import Optimized
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Program.")
 @search_options
 @access_options
+@recording_options
 @click.option("--untuned", is_flag=True, help="Write the untuned program; optimize nothing.")
 @click.option("--dry-run", is_flag=True, help="Print calls, tokens, USD, time; send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -34,14 +37,15 @@ def command(
     dry_run: bool,
     as_json: bool,
     options: AccessOptions,
+    recording: RecordingOptions,
 ) -> None:
     """Compile a program from DATA, a JSONL file of users.
 
     Users are split into three parts without common users or prompts: to learn from, to choose by,
     and held out for the report. If the held-out users do not prove the program to be better than
     the untuned one, the untuned one is written, unless --force. Ctrl-C keeps the best program so
-    far beside OUTPUT; at a cap the best one so far is OUTPUT. Run again, answers that were paid for
-    come from the cache.
+    far beside OUTPUT; at a cap the best one so far is OUTPUT. The same command goes on where an
+    interrupted one was: what was paid for is not asked again, and the program is the same.
 
     Demonstrations in the program are of invented people, unless all users are marked public or
     --demos real says otherwise.
@@ -70,7 +74,7 @@ def command(
         _write_untuned(users, settings, output, as_json)
     else:
         agreed(users, settings, search.yes)
-        done = _optimized(users, settings, output)
+        done = _optimized(users, settings, output, recording.folder(users, settings, output))
         done.program.save(output)
         if done.front:
             save_front(done.front, front_path(output))
@@ -89,13 +93,15 @@ def _check(output: Path, untuned: bool, dry_run: bool) -> None:
         )
 
 
-def _optimized(users: Sequence[User], settings: Settings, output: Path) -> Optimized:
+def _optimized(
+    users: Sequence[User], settings: Settings, output: Path, run: RunFolder
+) -> Optimized:
     from popi_prompt.cli.progress import Display
     from popi_prompt.workflow import optimize
 
     with Display() as display:
         try:
-            return optimize(users, settings, observer=display)
+            return optimize(users, settings, observer=display, run=run)
         except KeyboardInterrupt:
             _keep_best(display, output)
             raise
@@ -135,10 +141,8 @@ def _print(done: Optimized, data: Path, output: Path, as_json: bool) -> None:
 
     print_bill(done.spent)
     if as_json:
-        run = {"stopped": done.stopped, "shipped": done.shipped, "spent": bill_record(done.spent)}
-        folds = {} if done.folds is None else {"folds": done.folds.as_record()}
         front = {"front": str(front_path(output))} if done.front else {}
-        print_json({"program": str(output), **front, **run, **folds, **done.report.as_record()})
+        print_json({"program": str(output), **front, **done.as_record()})
         return
     if done.folds is not None:
         print_folds(done.folds)

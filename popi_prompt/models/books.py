@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from popi_prompt.errors import PopiError
+from popi_prompt.errors import ModelError, PopiError
 from popi_prompt.models.attribution import attribution
 from popi_prompt.models.cache_key import JSON
 from popi_prompt.models.call import Call
+from popi_prompt.models.failures import Failures
 from popi_prompt.models.meter import Account, Meter, Spent, paying
 from popi_prompt.models.model import Answer, Model
 from popi_prompt.models.request import Kept, Request, from_json, to_json
@@ -74,10 +75,12 @@ class Books:
         *,
         cache: Answers | None = None,
         trace: Calls | None = None,
+        failures: Failures | None = None,
     ):
         self.meter = meter if meter is not None else Meter()
         self._cache = cache
         self._trace = trace
+        self._failures = failures
 
     def close(self) -> None:
         """Write what is not on disk yet."""
@@ -90,17 +93,33 @@ class Books:
         """The same meter and trace, and no answers of before. Closing them stays with this one."""
         return Books(self.meter, trace=self._trace)
 
+    def failing_again(self, failures: Failures) -> Books:
+        """The same for a run in which a call that failed fails again, and is not sent again."""
+        return Books(self.meter, cache=self._cache, trace=self._trace, failures=failures)
+
+    @property
+    def keep_answers(self) -> bool:
+        """Whether later processes find them."""
+        return self._cache is not None
+
     def answer(self, question: Question, ask: Callable[[], _T]) -> _T:
-        """The answer that was paid for before, else `ask()`, paid and kept; traced either way."""
+        """The answer that was paid for before, else `ask()`, paid and kept; traced either way.
+
+        What `ask` raises is raised again in a run that remembers its failures.
+        """
         account = Account(self.meter, question.role)
         entry = _Entry(question, account)
-        key = question.key() if self._cache is not None else ""
+        key = question.key() if self._cache is not None or self._failures else ""
         try:
+            failed = self._failures.get(key) if self._failures else None
+            if failed is not None:
+                entry.cached = True
+                raise failed
             answer = self._kept(question, key)
             if answer is not None:
                 entry.cached = True
             else:
-                answer = _paid(question, ask, account)
+                answer = self._asked(question, key, ask, account)
                 self._keep(key, answer)
             entry.answer = answer
         except PopiError as error:
@@ -115,6 +134,14 @@ class Books:
         """The answer, paid for by somebody else's call, is about the users of this one too."""
         if self._cache is not None:
             self._cache.get(question.key(), users=attribution().users)
+
+    def _asked(self, question: Question, key: str, ask: Callable[[], _T], account: Account) -> _T:
+        try:
+            return _paid(question, ask, account)
+        except ModelError as error:
+            if self._failures is not None:
+                self._failures.put(key or question.key(), error)
+            raise
 
     def _kept(self, question: Question, key: str) -> Kept | None:
         if self._cache is None:

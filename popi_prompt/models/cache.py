@@ -34,8 +34,9 @@ _log = logging.getLogger(__name__)
 class AnswerCache:
     """JSON values by key, in one SQLite file that threads and processes may share.
 
-    `put` returns at once; a thread commits about ten times a second, and `close` (also at exit)
-    commits the rest. A killed process loses what it put in the last tenth of a second or so.
+    `put` returns once the answer is on disk, so that a killed process loses none that anything was
+    decided by; those who wait share a commit. Who used what is written by a thread about ten times
+    a second, and by `close` (also at exit).
 
     A file that is damaged or not a cache is a `CacheError` when it is opened. A disk that is full,
     read-only or failing is not an error: it is told once to `notify`, answers stay in memory (up to
@@ -88,6 +89,7 @@ class AnswerCache:
 
         Raises `TypeError` for what is not JSON. Not kept are values in which a secret of the
         environment stands, and those larger than an eighth of the cache; after `close`, none is.
+        Does not wait while the disk fails.
         """
         encoded = encoded_json(value)
         if holds_secret(encoded.decode("utf-8", "surrogatepass")):
@@ -100,6 +102,7 @@ class AnswerCache:
             if not self._closing.is_set():
                 self._fresh.put(key, encoded)
                 self._note(key, users)
+        self._commit(key)
 
     def stats(self) -> CacheStats:
         """Counts and sizes, after a commit. Raises `CacheError` where the file cannot be read."""
@@ -145,6 +148,7 @@ class AnswerCache:
         self._lock, self._saving = threading.Lock(), threading.RLock()
         self._due, self._closing = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
+        self._failing = False
 
     def _open(self) -> None:
         try:
@@ -197,6 +201,16 @@ class AnswerCache:
                 self._due.set()
                 pause = _RETRY_SECONDS
 
+    def _commit(self, key: str) -> None:
+        """Return once the answer is on disk; the first of those who wait here commits for all."""
+        if self._failing:
+            return
+        with self._saving:
+            with self._lock:
+                unsaved = key in self._fresh.answers
+            if unsaved:
+                self._save()
+
     def _save(self) -> bool:
         """Commit what is unsaved; where that fails it stays unsaved, and this is False."""
         with self._saving:
@@ -209,6 +223,7 @@ class AnswerCache:
                     batch.add(self._fresh)
                     self._fresh = batch
                 self._moving = Batch()
+            self._failing = not saved
             return saved
 
     def _written(self, batch: Batch) -> bool:

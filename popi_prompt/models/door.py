@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from popi_prompt.errors import BadResponse, CallError, ModelError, UsageError
 from popi_prompt.models.attribution import attribution
 from popi_prompt.models.books import Books, Question
-from popi_prompt.models.meter import Caps, Spent, unknown_price
+from popi_prompt.models.failures import Failures
+from popi_prompt.models.meter import Meter, Spent, unknown_price
 from popi_prompt.models.model import (
     Answer,
     EmbeddingModel,
@@ -73,6 +74,12 @@ class Door:
         """
         door = copy.copy(self)
         door._lead(self.routes, models)
+        return door
+
+    def for_run(self, failures: Failures) -> Door:
+        """A door where a call that failed fails again; all else is shared, down to the memory."""
+        door = copy.copy(self)
+        door._books = self._books.failing_again(failures)
         return door
 
     def _lead(self, before: Mapping[str, Route], models: Mapping[str, str | Route]) -> None:
@@ -206,9 +213,14 @@ class Door:
             return sum(request.kind != "probe" for _, request in self._answers)
 
     @property
-    def caps(self) -> Caps:
-        """Limits over all roles."""
-        return self._books.meter.caps
+    def meter(self) -> Meter:
+        """What counts and caps the calls."""
+        return self._books.meter
+
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether answers are on disk for later processes."""
+        return self._books.keep_answers
 
     def spent(self) -> dict[str, Spent]:
         """What was sent so far, by role."""

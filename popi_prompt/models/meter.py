@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from popi_prompt.errors import BudgetExceeded, UsageError
 from popi_prompt.events import BudgetUsed, Observer, ignore
@@ -48,18 +50,22 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """Limits of a run over all roles; None is no limit. `tokens` are in and out."""
+    """Limits of a run over all roles; None is no limit. `tokens` are in and out.
+
+    After `minutes` no request is sent any more; those under way are waited for.
+    """
 
     usd: float | None = None
     calls: int | None = None
     tokens: int | None = None
+    minutes: float | None = None
 
     @property
     def need_estimates(self) -> bool:
         """Whether a request's tokens must be known before it is sent."""
         return self.usd is not None or self.tokens is not None
 
-    def amounts(self, spent: Spent) -> Iterator[tuple[str, float, float]]:
+    def amounts(self, spent: Spent, minutes: float) -> Iterator[tuple[str, float, float]]:
         """Name, used and cap of every limit that is set."""
         if self.usd is not None:
             yield "usd", spent.usd or 0.0, self.usd
@@ -67,13 +73,53 @@ class Caps:
             yield "calls", spent.calls, self.calls
         if self.tokens is not None:
             yield "tokens", spent.tokens, self.tokens
+        if self.minutes is not None:
+            yield "minutes", minutes, self.minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """What a run spent in processes that are gone.
+
+    `held` are the worst cases of unconfirmed requests, `under_way` counts those that were cut off
+    by the end of their process.
+    """
+
+    spent: Mapping[str, Spent] = field(default_factory=dict)
+    held: Spent = Spent()
+    minutes: float = 0.0
+    under_way: int = 0
+
+
+class Book(Protocol):
+    """Takes every request before it is sent, and what it used; a `Ledger` is one."""
+
+    def reserve(self, role: str, worst: Spent, minutes: float) -> int:
+        """Its number."""
+        ...
+
+    def settle(self, number: int, used: Spent, minutes: float) -> None:
+        """What it used."""
+        ...
 
 
 class Meter:
-    """Counts by role. Thread-safe; used and reserved together never exceed a cap."""
+    """Counts by role. Thread-safe; used and reserved together never exceed a cap.
 
-    def __init__(self, caps: Caps = Caps(), observer: Observer = ignore):
+    Minutes are those of `clock`, in seconds, from here on.
+    """
+
+    def __init__(
+        self,
+        caps: Caps = Caps(),
+        observer: Observer = ignore,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self.caps = caps
+        self._clock = clock
+        self._started = clock()
+        self._book: Book | None = None
         self._bounded = caps != Caps()
         self._observer = observer
         self._spent: dict[str, Spent] = {}
@@ -83,13 +129,32 @@ class Meter:
         self._warned: dict[str, float] = {}
         self._changed = threading.Condition()
 
+    def go_on(self, before: Charged, book: Book) -> None:
+        """Count what was spent before as well, and write what is spent from here on."""
+        with self._changed:
+            for role, each in before.spent.items():
+                self._spent[role] = self._spent.get(role, Spent()).plus(each)
+            self._total = self._total.plus(total(before.spent.values()))
+            self._held = self._held.plus(before.held)
+            self._started -= 60 * before.minutes
+            self._book = book
+
+    def minutes(self) -> float:
+        """How long the run has taken, before it was interrupted included."""
+        return (self._clock() - self._started) / 60
+
+    def seconds_left(self) -> float | None:
+        """Until no request is sent any more; None without a cap in minutes."""
+        cap = self.caps.minutes
+        return None if cap is None else max(0.0, 60 * (cap - self.minutes()))
+
     def spent(self) -> dict[str, Spent]:
         """By role, as far as confirmed."""
         with self._changed:
             return dict(self._spent)
 
-    def reserve(self, role: str, worst: Spent) -> None:
-        """Set aside a request's worst case.
+    def reserve(self, role: str, worst: Spent) -> int:
+        """Set aside a request's worst case; its number.
 
         Waits for requests under way where it fits only once they have used less than reserved.
         Raises `BudgetExceeded` where it does not fit even then.
@@ -98,16 +163,20 @@ class Meter:
             raise UsageError(unknown_price(role))
         with self._changed:
             while self._bounded:
+                minutes = self.minutes()
                 used = self._total.plus(self._held)
-                self._check(role, used.plus(worst), used)
-                if not any(self._over(total([used, *self._reserved, worst]))):
+                self._check(role, worst, used, minutes)
+                if not any(self._over(total([used, *self._reserved, worst]), minutes)):
                     self._reserved.append(worst)
-                    return
+                    break
                 self._changed.wait()
+            return 0 if self._book is None else self._book.reserve(role, worst, self.minutes())
 
-    def settle(self, role: str, worst: Spent, actual: Spent) -> None:
-        """Put what was used in place of what was reserved."""
+    def settle(self, role: str, number: int, worst: Spent, actual: Spent) -> None:
+        """Put what was used in place of what was reserved under a number."""
         with self._changed:
+            if self._book is not None and number:
+                self._book.settle(number, actual, self.minutes())
             if self._bounded:
                 self._reserved.remove(worst)
             self._spent[role] = self._spent.get(role, Spent()).plus(actual)
@@ -119,9 +188,9 @@ class Meter:
         for warning in warnings:
             self._observer(warning)
 
-    def _check(self, role: str, wanted: Spent, used: Spent) -> None:
-        for name in self._over(wanted):
-            amounts = {each: (done, cap) for each, done, cap in self.caps.amounts(used)}
+    def _check(self, role: str, worst: Spent, used: Spent, minutes: float) -> None:
+        for name in self._over(used.plus(worst), minutes):
+            amounts = {each: (done, cap) for each, done, cap in self.caps.amounts(used, minutes)}
             done, cap = amounts[name]
             raise BudgetExceeded(
                 f"the cap of {shown(name, cap)} is reached: {shown(name, done)} used, and the next "
@@ -129,13 +198,14 @@ class Meter:
                 role=role,
             )
 
-    def _over(self, wanted: Spent) -> Iterator[str]:
-        for name, amount, cap in self.caps.amounts(wanted):
-            if amount > cap + (_CENT_OF_CENTS if name == "usd" else 0):
+    def _over(self, wanted: Spent, minutes: float) -> Iterator[str]:
+        for name, amount, cap in self.caps.amounts(wanted, minutes):
+            over = amount > cap + (_CENT_OF_CENTS if name == "usd" else 0)
+            if over or (name == "minutes" and amount == cap):
                 yield name
 
     def _new_warnings(self) -> Iterator[BudgetUsed]:
-        for name, amount, cap in self.caps.amounts(self._total.plus(self._held)):
+        for name, amount, cap in self.caps.amounts(self._total.plus(self._held), self.minutes()):
             passed = [share for share in WARN_AT if cap > 0 and amount >= share * cap]
             if passed and passed[-1] > self._warned.get(name, 0.0):
                 self._warned[name] = passed[-1]
@@ -154,13 +224,26 @@ class Account:
     @contextmanager
     def request(self, worst: Spent) -> Iterator[Ticket]:
         """Around the sending of one request. Raises `BudgetExceeded` before anything is sent."""
-        self._meter.reserve(self.role, worst)
+        number = self._meter.reserve(self.role, worst)
         ticket = Ticket()
         try:
             yield ticket
         finally:
             self.spent = self.spent.plus(ticket.used)
-            self._meter.settle(self.role, worst, ticket.used)
+            self._meter.settle(self.role, number, worst, ticket.used)
+
+    def seconds_left(self) -> float | None:
+        """Until nothing is sent any more; None without a cap in minutes."""
+        return self._meter.seconds_left()
+
+    def too_late(self) -> BudgetExceeded:
+        """The error of a request that waited for its turn until the cap in minutes."""
+        cap = self._meter.caps.minutes or 0.0
+        return BudgetExceeded(
+            f"the cap of {shown('minutes', cap)} is reached: a request that waited for its turn "
+            "was not sent",
+            role=self.role,
+        )
 
 
 class Ticket:
@@ -172,6 +255,10 @@ class Ticket:
     def bill(self, tokens_in: int, tokens_out: int, usd: float | None) -> None:
         """The provider told the usage; nothing is billed for a request it refused."""
         self.used = Spent(1, tokens_in, tokens_out, usd)
+
+    def unsent(self) -> None:
+        """It never left this process."""
+        self.used = Spent()
 
 
 _paying: ContextVar[Account | None] = ContextVar("paying", default=None)
@@ -194,7 +281,9 @@ def account() -> Account:
 
 def shown(name: str, amount: float) -> str:
     """An amount with its unit."""
-    return f"{amount:.4g} USD" if name == "usd" else f"{amount:,.0f} {name}"
+    if name in ("usd", "minutes"):
+        return f"{amount:.4g} {'USD' if name == 'usd' else name}"
+    return f"{amount:,.0f} {name}"
 
 
 def unknown_price(role: str, model: str | None = None) -> str:

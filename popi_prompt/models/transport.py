@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -104,10 +105,12 @@ class Transport:
 
         def attempt() -> Any:
             with payer.request(worst) as ticket:
-                return self._attempt(call, worst.tokens, ticket)
+                return self._attempt(call, worst.tokens, ticket, payer)
 
+        left = payer.seconds_left()
+        retrying = self._retrying if left is None else self._retrying.copy(sleep=_until_cap(payer))
         try:
-            return self._retrying(attempt)
+            return retrying(attempt)
         except PopiError:
             raise
         except Exception as error:
@@ -121,10 +124,15 @@ class Transport:
         usd = None if self._price is None else self._price(round(counted), tokens_out)
         return Spent(1, round(counted), tokens_out, usd)
 
-    def _attempt(self, call: Callable[..., Any], tokens: int, ticket: Ticket) -> Any:
-        future = self._background.submit(self._when_free(call, tokens))
+    def _attempt(
+        self, call: Callable[..., Any], tokens: int, ticket: Ticket, payer: Account
+    ) -> Any:
+        future = self._background.submit(self._when_free(call, tokens, payer.seconds_left()))
         try:
             response = future.result()
+        except _TooLateError:
+            ticket.unsent()
+            raise payer.too_late() from None
         except Exception as error:
             if refused(error):
                 ticket.bill(0, 0, 0.0)
@@ -136,16 +144,38 @@ class Transport:
             ticket.bill(sent, got, None if self._price is None else self._price(sent, got))
         return response
 
-    async def _when_free(self, call: Callable[..., Any], tokens: int) -> Any:
-        async with self._slots:
-            if self._requests is not None:
-                await self._requests.acquire()
-            if self._tokens is not None:
-                await self._tokens.acquire(min(tokens, self._tokens.max_rate))
-            # The client's own time-out starts anew with every byte that arrives.
-            async with asyncio.timeout(self.route.timeout):
+    async def _when_free(self, call: Callable[..., Any], tokens: int, left: float | None) -> Any:
+        """Wait for a turn, at most the seconds that are left, then send."""
+        sent = False
+        try:
+            async with asyncio.timeout(left) as limit, self._slots:
+                if self._requests is not None:
+                    await self._requests.acquire()
+                if self._tokens is not None:
+                    await self._tokens.acquire(min(tokens, self._tokens.max_rate))
+                sent = True
+                # The client's own time-out starts anew with every byte that arrives.
+                limit.reschedule(asyncio.get_running_loop().time() + self.route.timeout)
                 silence()
                 return await call(**self._fixed)
+        except TimeoutError:
+            if sent:
+                raise
+            raise _TooLateError from None
+
+
+class _TooLateError(Exception):
+    """The run's minutes were over before the request had its turn."""
+
+
+def _until_cap(payer: Account) -> Callable[[float], None]:
+    """Sleeps between attempts, but not past the cap: the next attempt is refused there."""
+
+    def sleep(seconds: float) -> None:
+        left = payer.seconds_left()
+        time.sleep(seconds if left is None else min(seconds, left))
+
+    return sleep
 
 
 def _fixed(route: Route) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class Trials:
         self._task = task
         self._users = {user.user_id for user in task.validation()}
         self._results: dict[Candidate, dict[str, Result]] = {}
+        self._instructions: dict[str, int] = {}
         self._scored = 0
         self._best: Found | None = None
         self._failures = 0
@@ -88,7 +90,26 @@ class Trials:
             self._task.keep(candidate, reward)
         shown = f"{len(candidate.demonstrations)} demonstrations, {_shortened(candidate)}"
         highest = best.reward if best is not None else float("-inf")
-        self._task.observer(TrialFinished(self._scored - 1, shown, reward, highest))
+        self._task.observer(
+            TrialFinished(
+                self._scored - 1,
+                shown,
+                reward,
+                highest,
+                params=self._params(candidate),
+                tokens=_tokens(results),
+            )
+        )
+
+    def _params(self, candidate: Candidate) -> dict[str, str | int | float]:
+        """Instructions are numbered as they come, like the candidates."""
+        number = self._instructions.setdefault(candidate.instruction, len(self._instructions))
+        return {"instruction": number, "demonstrations": len(candidate.demonstrations)}
+
+
+def _tokens(results: Sequence[Result]) -> float | None:
+    counts = [each.tokens for each in results if isinstance(each, Outcome)]
+    return sum(counts) / len(counts) if counts else None
 
 
 def _shortened(candidate: Candidate) -> str:
