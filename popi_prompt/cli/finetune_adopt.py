@@ -14,7 +14,7 @@ from popi_prompt.cli.access import (
     access_options,
     print_bill,
 )
-from popi_prompt.cli.finetune_jobs import folder, found, job, jobs_folder
+from popi_prompt.cli.finetune_options import folder, found, job, jobs_folder
 
 if TYPE_CHECKING:
     from popi_prompt.finetune.adopt import Adopted
