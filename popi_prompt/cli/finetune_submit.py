@@ -15,7 +15,7 @@ from popi_prompt.cli.gathered import Decorator, gathered
 from popi_prompt.errors import UsageError
 
 if TYPE_CHECKING:
-    from popi_prompt.finetune.job import Order, Part
+    from popi_prompt.finetune.job import Method, Order, Part
     from popi_prompt.finetune.training_file import TrainingFile
 
 _ABOVE_ZERO = click.FloatRange(0, min_open=True)
@@ -25,6 +25,8 @@ _ABOVE_ZERO = click.FloatRange(0, min_open=True)
 class OrderOptions:
     """What is wanted, as it was given."""
 
+    model: str
+    method: Method | None
     epochs: int | None
     batch_size: int | None
     learning_rate: float | None
@@ -32,8 +34,9 @@ class OrderOptions:
     beta: float | None
     seed: int | None
     extra: tuple[str, ...]
+    again: bool
 
-    def order(self, model: str, method: Any) -> Order:
+    def order(self, method: Method) -> Order:
         """What it means. Raises `UsageError` for an --extra that is none."""
         from popi_prompt.finetune.job import Hyperparameters, Order
 
@@ -44,10 +47,14 @@ class OrderOptions:
             learning_rate_multiplier=self.learning_rate_multiplier,
             beta=self.beta,
         )
-        return Order(model, method, given, self.seed, dict(map(_extra, self.extra)))
+        return Order(self.model, method, given, self.seed, dict(map(_extra, self.extra)))
 
 
 _ORDER: Sequence[Decorator] = (
+    click.option("--model", required=True, help="The model to tune, in the provider's name."),
+    click.option(
+        "--method", type=click.Choice(["sft", "preference"]), help="[default: by the file]"
+    ),
     click.option("--epochs", type=click.IntRange(1), help="[default: the provider's]"),
     click.option("--batch-size", type=click.IntRange(1), help="Examples in a batch."),
     click.option("--learning-rate", type=_ABOVE_ZERO, help="Together, Fireworks."),
@@ -55,27 +62,24 @@ _ORDER: Sequence[Decorator] = (
     click.option("--beta", type=_ABOVE_ZERO, help="Of preference jobs."),
     click.option("--seed", type=click.IntRange(0)),
     click.option("--extra", multiple=True, help="KEY=JSON, a field of the provider's request."),
+    click.option(
+        "--again", is_flag=True, help="Another job after one that failed or was cancelled."
+    ),
 )
 
 
 @click.command(name="submit", short_help="Start a job, or go on with the same one.")
 @click.argument("train", type=click.Path(path_type=Path))
-@click.option("--model", required=True, help="The model to tune, in the provider's name.")
+@gathered(_ORDER, OrderOptions, "wanted")
 @click.option("--validation", type=click.Path(path_type=Path), help="Examples of other users.")
 @gathered(PLACE, PlaceOptions, "where")
-@click.option("--method", type=click.Choice(["sft", "preference"]), help="[default: by the file]")
-@gathered(_ORDER, OrderOptions, "wanted")
-@click.option("--again", is_flag=True, help="Another job after one that failed or was cancelled.")
 @jobs_folder
 @as_json
 def command(
     train: Path,
-    model: str,
+    wanted: OrderOptions,
     validation: Path | None,
     where: PlaceOptions,
-    method: Any,
-    wanted: OrderOptions,
-    again: bool,
     jobs_folder: Path | None,
     as_json: bool,
 ) -> None:
@@ -93,8 +97,8 @@ def command(
       popi-prompt finetune submit pairs.jsonl --method preference --beta 0.1 \\
         --model my-model --api-base http://127.0.0.1:8000/v1
     """
-    files = _files(train, validation, method)
-    order = wanted.order(model, files["train"].method)
+    files = _files(train, validation, wanted.method)
+    order = wanted.order(files["train"].method)
 
     from popi_prompt.cli.progress import Display
     from popi_prompt.finetune.jobs import Submission
@@ -103,7 +107,7 @@ def command(
     provider = open_provider(where.place())
     with Display() as display:
         record = Submission(folder(jobs_folder), provider, display).submit(
-            order, files, again=again
+            order, files, again=wanted.again
         )
     if as_json:
         from popi_prompt.cli.render import print_json
@@ -114,7 +118,7 @@ def command(
     click.echo(f"Next, wait for it:\n  popi-prompt finetune wait {record.key[:8]}", err=True)
 
 
-def _files(train: Path, validation: Path | None, method: Any) -> dict[Part, TrainingFile]:
+def _files(train: Path, validation: Path | None, method: Method | None) -> dict[Part, TrainingFile]:
     from popi_prompt.finetune.training_file import read_training_file
 
     files: dict[Part, TrainingFile] = {"train": read_training_file(train, method)}
