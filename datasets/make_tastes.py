@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
+
+from deck import Deck
+from users_file import write_jsonl
 
 Taste = Literal["plain", "expert"]
 Signal = dict[str, Any]
@@ -48,22 +50,6 @@ class Source(TypedDict):
     requests: dict[Taste, list[str]]
     signal_topics: list[Topic]
     pair_topics: list[Topic]
-
-
-class Deck:
-    """Hands out items in random order and reshuffles only when all have been used."""
-
-    def __init__(self, items: Sequence[str], rng: random.Random) -> None:
-        self._items = list(items)
-        self._rng = rng
-        self._left: list[str] = []
-
-    def draw(self) -> str:
-        """Return the next item."""
-        if not self._left:
-            self._left = list(self._items)
-            self._rng.shuffle(self._left)
-        return self._left.pop()
 
 
 def load_source(path: Path) -> Source:
@@ -172,18 +158,6 @@ def compose(source: Source, seed: int = SEED) -> list[dict[str, Any]]:
         users += [composer.user(taste, shared, kinds) for taste in TASTES]
     rng.shuffle(users)
     return [{"user_id": f"u{number:03d}"} | user for number, user in enumerate(users, start=1)]
-
-
-def write_jsonl(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Write one JSON object a line, replacing ``path`` only once all is written."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            for row in rows:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,62 +8,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from popi_prompt.candidate import DEMOS, Candidate, Demonstration, Demos
+from popi_prompt.candidate import Candidate
 from popi_prompt.errors import DataError, ProgramError
 from popi_prompt.files import parse_json, read_bytes, write_text
 from popi_prompt.models.attribution import attributed
 from popi_prompt.models.door import Door
-from popi_prompt.prompts import VIEWS, Conditioning
+from popi_prompt.origin import Origin as Origin
+from popi_prompt.origin import Scores as Scores
+from popi_prompt.program_record import SCHEMA_VERSION as SCHEMA_VERSION
+from popi_prompt.program_record import parts_from_record, program_record
 from popi_prompt.records import parse_signals
 from popi_prompt.schema import Signal, User
 from popi_prompt.shipped import located
 
 if TYPE_CHECKING:
     from popi_prompt.inference import PreferenceInference
-
-SCHEMA_VERSION = 1
-_VERSION_KEY = "popi_prompt_program"
-# Of a program that names none.
-_USUAL_REWARD = "popi"
-_USUAL_OPTIMIZER = "popi"
-_USUAL_DEMOS: Demos = "real"
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """A program on held-out users: n, share of pairs with D > 0, mean D, tokens inserted."""
-
-    users: int
-    reward_accuracy: float
-    margin: float
-    tokens_median: float
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """How a program came to be; `scores_*` are None where nothing was measured.
-
-    Synthetic `demos` show invented people; that they share no run of six words with any text of
-    `users_checked` users was checked when the program was made.
-    """
-
-    scorer: str
-    seed: int
-    dataset: str
-    users: int
-    trials: int
-    scores_before: Scores | None = None
-    scores_after: Scores | None = None
-    versions: Mapping[str, str] = field(default_factory=dict)
-    reward: str = _USUAL_REWARD
-    optimizer: str = _USUAL_OPTIMIZER
-    demos: Demos = _USUAL_DEMOS
-    users_checked: int = 0
 
 
 @dataclass(frozen=True)
@@ -145,34 +109,7 @@ class Program:
 
     def as_record(self) -> dict[str, Any]:
         """The JSON object of the file; `program_from_record` reads it back."""
-        candidate, origin = self.candidate, self.origin
-        return {
-            _VERSION_KEY: SCHEMA_VERSION,
-            "holds": self.holds,
-            "instruction": candidate.instruction,
-            "view": candidate.view,
-            "conditioning": {
-                "place": candidate.conditioning.place,
-                "wording": candidate.conditioning.wording,
-            },
-            "demonstrations": [
-                {"signals": demo.signals, "summary": demo.summary}
-                for demo in candidate.demonstrations
-            ],
-            "models": dict(self.models),
-            "origin": {
-                "scorer": origin.scorer,
-                **_unusual(origin),
-                "seed": origin.seed,
-                "dataset": origin.dataset,
-                "users": origin.users,
-                **_demos_record(origin),
-                "trials": origin.trials,
-                "scores_before": _scores_record(origin.scores_before),
-                "scores_after": _scores_record(origin.scores_after),
-                "versions": dict(origin.versions),
-            },
-        }
+        return program_record(self.candidate, self.models, self.origin, self.holds)
 
 
 def load(path: str | Path) -> Program:
@@ -194,135 +131,4 @@ def load(path: str | Path) -> Program:
 
 def program_from_record(raw: Any) -> Program:
     """A program from its JSON object. Raises `ProgramError`."""
-    if not isinstance(raw, dict) or _VERSION_KEY not in raw:
-        raise ProgramError(f"is not a compiled program: there is no {_VERSION_KEY!r}")
-    version = raw[_VERSION_KEY]
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ProgramError(f"has schema version {version!r}, expected {SCHEMA_VERSION}")
-    if version > SCHEMA_VERSION:
-        raise ProgramError(
-            f"was written by a newer popi-prompt (schema {version}, this one reads "
-            f"{SCHEMA_VERSION}); run: pip install -U popi-prompt"
-        )
-    top = _fields(
-        raw,
-        "the program",
-        {
-            _VERSION_KEY: int,
-            "holds": str,
-            "instruction": str,
-            "view": str,
-            "conditioning": dict,
-            "demonstrations": list,
-            "models": dict,
-            "origin": dict,
-        },
-    )
-    return Program(_candidate(top), _models(top["models"]), _origin(top["origin"]))
-
-
-def _candidate(top: dict[str, Any]) -> Candidate:
-    if top["view"] not in VIEWS:
-        raise ProgramError(f"has unknown view {top['view']!r}; known: {', '.join(VIEWS)}")
-    conditioning = _fields(top["conditioning"], "'conditioning'", {"place": str, "wording": str})
-    if conditioning["place"] not in ("system", "before", "after"):
-        raise ProgramError(f"has unknown conditioning place {conditioning['place']!r}")
-    if conditioning["wording"].count("{summary}") != 1:
-        raise ProgramError("has a conditioning whose wording does not hold {summary} once")
-    demonstrations = tuple(
-        Demonstration(**_fields(demo, f"demonstrations[{i}]", {"signals": str, "summary": str}))
-        for i, demo in enumerate(top["demonstrations"])
-    )
-    return Candidate(
-        instruction=top["instruction"],
-        demonstrations=demonstrations,
-        view=top["view"],
-        conditioning=Conditioning(**conditioning),
-    )
-
-
-def _models(raw: dict[str, Any]) -> dict[str, str]:
-    return dict(_fields(raw, "'models'", {"generator": str, "inference": str, "proposer": str}))
-
-
-def _origin(raw: dict[str, Any]) -> Origin:
-    fields = _fields(
-        {
-            "reward": _USUAL_REWARD,
-            "optimizer": _USUAL_OPTIMIZER,
-            "demos": _USUAL_DEMOS,
-            "users_checked": 0,
-            **raw,
-        },
-        "'origin'",
-        {
-            "scorer": str,
-            "reward": str,
-            "optimizer": str,
-            "seed": int,
-            "dataset": str,
-            "users": int,
-            "demos": str,
-            "users_checked": int,
-            "trials": int,
-            "scores_before": (dict, type(None)),
-            "scores_after": (dict, type(None)),
-            "versions": dict,
-        },
-    )
-    if fields["demos"] not in DEMOS:
-        raise ProgramError(f"has unknown demos {fields['demos']!r}; known: {', '.join(DEMOS)}")
-    for key in ("scores_before", "scores_after"):
-        if fields[key] is not None:
-            fields[key] = Scores(**_fields(fields[key], f"'{key}'", _SCORES))
-    for package, version in fields["versions"].items():
-        if not isinstance(version, str):
-            raise ProgramError(f"has a version of {package!r} that is no text: {version!r:.60}")
-    return Origin(**fields)
-
-
-def _demos_record(origin: Origin) -> dict[str, Any]:
-    if origin.demos == _USUAL_DEMOS:
-        return {}
-    return {"demos": origin.demos, "users_checked": origin.users_checked}
-
-
-_NUMBER = (int, float)
-_SCORES: dict[str, Any] = {
-    "users": int,
-    "reward_accuracy": _NUMBER,
-    "margin": _NUMBER,
-    "tokens_median": _NUMBER,
-}
-
-
-def _unusual(origin: Origin) -> dict[str, str]:
-    """What goes without saying is not said."""
-    usual = {"reward": _USUAL_REWARD, "optimizer": _USUAL_OPTIMIZER}
-    return {name: value for name in usual if (value := getattr(origin, name)) != usual[name]}
-
-
-def _scores_record(scores: Scores | None) -> dict[str, Any] | None:
-    if scores is None:
-        return None
-    return {
-        "users": scores.users,
-        "reward_accuracy": round(scores.reward_accuracy, 6),
-        "margin": round(scores.margin, 6),
-        "tokens_median": scores.tokens_median,
-    }
-
-
-def _fields(raw: Any, where: str, kinds: Mapping[str, Any]) -> dict[str, Any]:
-    """The object with exactly these keys and kinds of value."""
-    if not isinstance(raw, dict):
-        raise ProgramError(f"{where} is not an object")
-    unknown = [key for key in raw if key not in kinds]
-    missing = [key for key in kinds if key not in raw]
-    if unknown or missing:
-        found = f"unknown key {unknown[0]!r}" if unknown else f"no {missing[0]!r}"
-        raise ProgramError(f"{where} has {found}; is it damaged or from another version?")
-    for key, kind in kinds.items():
-        if not isinstance(raw[key], kind) or (isinstance(raw[key], bool) and kind is not bool):
-            raise ProgramError(f"{where} has a {key!r} of the wrong type: {raw[key]!r:.60}")
-    return {key: raw[key] for key in kinds}
+    return Program(*parts_from_record(raw))

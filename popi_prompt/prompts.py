@@ -1,12 +1,10 @@
 """Every word a model sees, rendered by pure functions.
 
-Text of users is data: `as_data` breaks what a template or an adapter could read as structure, and
-every label of ours stands at the start of a line, where rendered user text never begins one.
+Text of users comes into them by `user_text` alone.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -22,6 +20,8 @@ from popi_prompt.schema import (
     Signal,
     User,
 )
+from popi_prompt.user_text import as_data as as_data
+from popi_prompt.user_text import indented, labelled, unlabelled
 
 Role = Literal["system", "user", "assistant"]
 
@@ -41,30 +41,6 @@ UNTUNED_INSTRUCTION = (
     "answered."
 )
 
-# \uff5c is DeepSeek's full-width bar.
-_TEMPLATE_TOKEN = re.compile(
-    r"<[|\uff5c][^\s|\uff5c<>]{1,40}[|\uff5c]>|</?s>|<(?:start|end)_of_turn>|<[be]os>"
-    r"|\[/?INST\]|<</?SYS>>"
-)
-_FIELD_MARKER_OPENS = re.compile(r"\[\[(?=\s*##)")
-_FIELD_MARKER_CLOSES = re.compile(r"(##\s*)\]\]")
-_DSPY_TYPE_MARKER = re.compile(r"<<(CUSTOM-TYPE-(?:START|END)-IDENTIFIER)>>")
-_CHOICE_LABEL = re.compile(r"(?:Request|Answer [AB])\s*:", re.IGNORECASE)
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-
-
-def as_data(text: str) -> str:
-    """The text with chat-template tokens and DSPy field markers broken by spaces.
-
-    `<|im_end|>` becomes `< |im_end| >` and `[[ ## summary ## ]]` becomes `[ [ ## summary ## ] ]`:
-    readable as before, but no tokenizer or parser takes them for structure.
-    """
-    text = _CONTROL.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))
-    text = _DSPY_TYPE_MARKER.sub(r"< <\1> >", text)
-    text = _FIELD_MARKER_CLOSES.sub(r"\1] ]", _FIELD_MARKER_OPENS.sub("[ [", text))
-    return _TEMPLATE_TOKEN.sub(lambda m: f"{m[0][0]} {m[0][1:-1]} {m[0][-1]}", text)
-
-
 View = Literal["full", "liked"]
 VIEWS: tuple[View, ...] = ("full", "liked")
 
@@ -78,7 +54,7 @@ def render_signals(signals: Sequence[Signal], view: View = "full") -> str:
     if view == "liked":
         liked = [text for signal in signals for text in _liked(signal)]
         if liked:
-            return "\n".join(f"- {_indented(text)}" for text in liked)
+            return "\n".join(f"- {indented(text)}" for text in liked)
     return "\n\n".join(_signal(signal) for signal in signals)
 
 
@@ -99,29 +75,19 @@ def _liked(signal: Signal) -> tuple[str, ...]:
 def _signal(signal: Signal) -> str:
     match signal:
         case Persona(text=text):
-            return _labelled(("About the person", text))
+            return labelled(("About the person", text))
         case Interaction(prompt=prompt, response=response, feedback=feedback):
             label = {"liked": "Liked", "disliked": "Disliked", None: "Answer"}[feedback]
-            return _labelled(("Request", prompt), (label, response))
+            return labelled(("Request", prompt), (label, response))
         case Preference(prompt=prompt, chosen=chosen, rejected=rejected):
-            return _labelled(("Request", prompt), ("Liked", chosen), ("Disliked", rejected))
+            return labelled(("Request", prompt), ("Liked", chosen), ("Disliked", rejected))
         case Edit(draft=draft, edited=edited):
-            return _labelled(("Draft", draft), ("Changed by the person to", edited))
+            return labelled(("Draft", draft), ("Changed by the person to", edited))
         case Rating(item=item, rating=rating, scale=(low, high)):
-            return _labelled((f"Rated {rating:g} on a scale from {low:g} to {high:g}", item))
+            return labelled((f"Rated {rating:g} on a scale from {low:g} to {high:g}", item))
         case Dialogue(messages=messages):
             names = {"user": "Person", "assistant": "Assistant"}
-            return _labelled(*((names[turn.role], turn.content) for turn in messages))
-
-
-def _labelled(*parts: tuple[str, str]) -> str:
-    return "\n".join(f"{label}: {_indented(text)}" for label, text in parts)
-
-
-def _indented(text: str) -> str:
-    """No line of user text starts where a label could stand."""
-    lines = [line.strip() for line in as_data(text).strip().splitlines()]
-    return "\n  ".join(line for line in lines if line)
+            return labelled(*((names[turn.role], turn.content) for turn in messages))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,15 +146,15 @@ def inference_messages(
 def choice_messages(context: str | None, pair: Pair, *, swapped: bool) -> Messages:
     """A forced choice between the two answers of a pair; `swapped` shows chosen as B."""
     first, second = (pair.rejected, pair.chosen) if swapped else (pair.chosen, pair.rejected)
-    about = f"{_unlabelled(context)}\n\n" if context is not None else ""
+    about = f"{unlabelled(context)}\n\n" if context is not None else ""
     question = "Which answer suits this person better? Reply with A or B only."
     return (Message("user", f"{about}{_versus(pair.prompt, first, second)}\n\n{question}"),)
 
 
 def _versus(prompt: str, first: str, second: str) -> str:
     return (
-        f"Request: {_indented(prompt)}\n\nAnswer A: {_indented(first)}\n\n"
-        f"Answer B: {_indented(second)}"
+        f"Request: {indented(prompt)}\n\nAnswer A: {indented(first)}\n\n"
+        f"Answer B: {indented(second)}"
     )
 
 
@@ -201,10 +167,10 @@ def judge_messages(user: User, prompt: str, first: str, second: str) -> Messages
     The person is known by the gold description, else by all of their pairs.
     """
     if user.gold is not None:
-        known = _labelled(("About the person", user.gold))
+        known = labelled(("About the person", user.gold))
     else:
         known = "\n\n".join(
-            _labelled(("Asked", p.prompt), ("Liked", p.chosen), ("Disliked", p.rejected))
+            labelled(("Asked", p.prompt), ("Liked", p.chosen), ("Disliked", p.rejected))
             for p in user.pairs
         )
     question = (
@@ -213,12 +179,6 @@ def judge_messages(user: User, prompt: str, first: str, second: str) -> Messages
     )
     text = f"{known}\n\n{_versus(prompt, first, second)}\n\n{question}"
     return (Message("user", text),)
-
-
-def _unlabelled(text: str) -> str:
-    """User text with no label before it; a first line that looks like one is indented too."""
-    shown = _indented(text)
-    return f"  {shown}" if _CHOICE_LABEL.match(shown) else shown
 
 
 # What an instruction ends with to bound the summaries; by the name of the target.
@@ -283,7 +243,7 @@ def summary_feedback(moved: Sequence[tuple[Pair, float]], unit: str, tokens: int
         which = "the person chose" if good else "the person rejected"
         by = f"Moved it by {abs(margin):.1f} {unit} towards the answer that {which}"
         shown = (("Request", pair.prompt), (by, to), ("Away from", away))
-        parts.append(_labelled(*((label, _cut(text)) for label, text in shown)))
+        parts.append(labelled(*((label, _cut(text)) for label, text in shown)))
     return "\n\n".join(parts)
 
 

@@ -7,7 +7,7 @@ from importlib import metadata
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.guard import Guard
-from popi_prompt.program import Origin, Scores
+from popi_prompt.origin import Origin, Scores
 from popi_prompt.report import Report
 from popi_prompt.rows import COMPILED, IMPROVED, MARGIN, UNTUNED, Row
 

@@ -22,11 +22,12 @@ from typing import Any
 
 from aiohttp import web
 
+from popi_prompt.stub_answers import completion, embedding
+
 RETRY_AFTER = "Retry-After"
 Reply = Mapping[str, Any]
 _Made = Callable[[dict[str, Any], bytes, str], dict[str, Any]]
 _SHARES = ("rate_limited", "broken", "hangs", "cut_off", "empty", "unauthorized")
-_WORDS = ("Use", "short", "plain", "words", "and", "say", "the", "main", "thing", "first.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +140,10 @@ class StubServer:
         return web.json_response([asdict(each) for each in self.log])
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        return await self._serve(request, _completion)
+        return await self._serve(request, completion)
 
     async def _embed(self, request: web.Request) -> web.StreamResponse:
-        return await self._serve(request, _embedding)
+        return await self._serve(request, embedding)
 
     async def _serve(self, request: web.Request, made: _Made) -> web.StreamResponse:
         raw = await request.read()
@@ -203,64 +204,6 @@ class StubServer:
         text = json.dumps(answer)
         kept = text[: len(text) // 2] if fault == "cut_off" else text
         return web.Response(text=kept, content_type="application/json")
-
-
-def _completion(body: dict[str, Any], raw: bytes, fault: str) -> dict[str, Any]:
-    """A few words picked by the request, cut at `max_tokens`; a word is a token."""
-    digest = hashlib.sha256(raw).digest()
-    words = [_WORDS[byte % len(_WORDS)] for byte in digest[:8]]
-    most = body.get("max_tokens") or body.get("max_completion_tokens") or len(words)
-    said = [] if fault == "empty" else words[:most]
-    choice: dict[str, Any] = {
-        "index": 0,
-        "message": {"role": "assistant", "content": " ".join(said)},
-        "finish_reason": "length" if len(said) < len(words) and said else "stop",
-    }
-    if body.get("logprobs"):
-        choice["logprobs"] = {"content": [_first_token(digest[8])]}
-    tokens_in = sum(len(message["content"].split()) for message in body["messages"])
-    return {
-        "id": digest[:8].hex(),
-        "object": "chat.completion",
-        "created": 0,
-        "model": body["model"],
-        "choices": [choice],
-        "usage": {
-            "prompt_tokens": tokens_in,
-            "completion_tokens": len(said),
-            "total_tokens": tokens_in + len(said),
-        },
-    }
-
-
-def _embedding(body: dict[str, Any], raw: bytes, fault: str) -> dict[str, Any]:
-    """A few numbers for every text: texts that share words are alike."""
-    texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
-    tokens_in = sum(len(text.split()) for text in texts)
-    data = [
-        {"object": "embedding", "index": i, "embedding": _bag(text)} for i, text in enumerate(texts)
-    ]
-    return {
-        "object": "list",
-        "model": body["model"],
-        "data": [] if fault == "empty" else data,
-        "usage": {"prompt_tokens": tokens_in, "completion_tokens": 0, "total_tokens": tokens_in},
-    }
-
-
-def _bag(text: str) -> list[float]:
-    bins = [0.0] * 16
-    for word in text.casefold().split() or [""]:
-        bins[hashlib.sha256(word.encode("utf-8", "surrogatepass")).digest()[0] % len(bins)] += 1
-    return bins
-
-
-def _first_token(byte: int) -> dict[str, Any]:
-    """ "A" or "B", the likelier one by the request."""
-    likely, other = ("A", "B") if byte % 2 else ("B", "A")
-    top = [{"token": likely, "logprob": -0.3, "bytes": None}]
-    top.append({"token": other, "logprob": -1.4, "bytes": None})
-    return {**top[0], "top_logprobs": top}
 
 
 def main() -> None:

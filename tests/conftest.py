@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,16 @@ import pytest
 
 from popi_prompt.models import transport
 from popi_prompt.stub_server import StubServer
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Each of pytest's processes keeps to its cores, or their models wait for one another."""
+    worker = getattr(config, "workerinput", None)
+    if worker is None or not hasattr(os, "sched_setaffinity"):
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    at = int(worker["workerid"].removeprefix("gw")) % len(cores)
+    os.sched_setaffinity(0, cores[at :: worker["workercount"]])
 
 
 @pytest.fixture(autouse=True)

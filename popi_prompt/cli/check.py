@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,43 +16,62 @@ from popi_prompt.cli.access import (
     bill_record,
     print_bill,
 )
+from popi_prompt.cli.gathered import gathered
 
 if TYPE_CHECKING:
     from popi_prompt.headroom import Headroom
+    from popi_prompt.models.access import Access
+
+
+_OPTIONS = (
+    click.option("--generator", help="The frozen generator.  [default: local/smollm2-135m]"),
+    click.option("--judge", help="Compares answers.  [default: the generator]"),
+    click.option("--embedding-model", help=f"Places answers.  [{EMBEDDING_DEFAULT}]"),
+    click.option(
+        "--scorer",
+        "scorers",
+        multiple=True,
+        help=f"{SCORERS}  [default: likelihood, if the route allows it, and choice]",
+    ),
+    click.option(
+        "--max-users",
+        type=click.IntRange(1),
+        default=40,
+        show_default=True,
+        help="Ask models about at most this many users, drawn by --seed.",
+    ),
+    click.option(
+        "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all draws."
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOptions:
+    """By whom and about how many users, as given."""
+
+    generator: str | None
+    judge: str | None
+    embedding_model: str | None
+    scorers: tuple[str, ...]
+    max_users: int
+    seed: int
+
+    def names(self, access: Access) -> dict[str, str]:
+        """The generator, and the models that compare answers."""
+        from popi_prompt.settings import DEFAULT_MODEL
+
+        name = access.name("generator", self.generator, DEFAULT_MODEL)
+        scoring = access.scoring_names(name, judge=self.judge, embedding=self.embedding_model)
+        return {"generator": name, **scoring}
 
 
 @click.command(name="check", short_help="Can optimizing pay on these data? Ask first.")
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--generator", help="The frozen generator.  [default: local/smollm2-135m]")
-@click.option("--judge", help="Compares answers.  [default: the generator]")
-@click.option("--embedding-model", help=f"Places answers.  [{EMBEDDING_DEFAULT}]")
-@click.option(
-    "--scorer",
-    "scorers",
-    multiple=True,
-    help=f"{SCORERS}  [default: likelihood, if the route allows it, and choice]",
-)
-@click.option(
-    "--max-users",
-    type=click.IntRange(1),
-    default=40,
-    show_default=True,
-    help="Ask models about at most this many users, drawn by --seed.",
-)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all draws.")
+@gathered(_OPTIONS, CheckOptions, "wanted")
 @access_options
 @click.option("--json", "as_json", is_flag=True, help="Print figures and verdict as JSON.")
-def command(
-    data: Path,
-    generator: str | None,
-    judge: str | None,
-    embedding_model: str | None,
-    scorers: tuple[str, ...],
-    max_users: int,
-    seed: int,
-    as_json: bool,
-    options: AccessOptions,
-) -> None:
+def command(data: Path, wanted: CheckOptions, as_json: bool, options: AccessOptions) -> None:
     """Check users in DATA for headroom before anything is optimized. Writes nothing.
 
     Says for every scorer whether telling the generator about the person (the true taste, or the
@@ -72,17 +92,12 @@ def command(
     from popi_prompt.cli.progress import Display
     from popi_prompt.cli.render import print_json
     from popi_prompt.headroom import check
-    from popi_prompt.settings import DEFAULT_MODEL
     from popi_prompt.verdict import record
 
-    name = access.name("generator", generator, DEFAULT_MODEL)
-    names = {
-        "generator": name,
-        **access.scoring_names(name, judge=judge, embedding=embedding_model),
-    }
-    with Display() as display, access.door(names, display) as door:
-        names_once = tuple(dict.fromkeys(scorers))
-        found = check(users, door, names_once, max_users=max_users, seed=seed, observer=display)
+    with Display() as display, access.door(wanted.names(access), display) as door:
+        scorers = tuple(dict.fromkeys(wanted.scorers))
+        most, seed = wanted.max_users, wanted.seed
+        found = check(users, door, scorers, max_users=most, seed=seed, observer=display)
     print_bill(door.spent())
     if as_json:
         print_json({**record(found), "spent": bill_record(door.spent())})

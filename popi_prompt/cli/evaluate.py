@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,35 +16,57 @@ from popi_prompt.cli.access import (
     access_options,
     print_bill,
 )
+from popi_prompt.cli.gathered import gathered
 from popi_prompt.errors import UsageError
 
 if TYPE_CHECKING:
     from popi_prompt.comparison import Scoring
+    from popi_prompt.models.access import Access
     from popi_prompt.models.door import Door
+    from popi_prompt.program import Program
     from popi_prompt.report import Report
+
+
+_OPTIONS = (
+    click.option("--generator", help="Measure with another generator.  [default: the program's]"),
+    click.option("--judge", help="Compares answers.  [default: the generator]"),
+    click.option("--embedding-model", help=f"Places answers.  [{EMBEDDING_DEFAULT}]"),
+    click.option("--scorer", "scorers", multiple=True, help=f"{SCORERS}  [default: by route]"),
+    click.option("--rows", help="Only these and the program's own, for example raw,gold."),
+    click.option("--held-out", type=click.IntRange(1), help="Measure at most this many users."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateOptions:
+    """By whom, on which rows and on how many users, as given."""
+
+    generator: str | None
+    judge: str | None
+    embedding_model: str | None
+    scorers: tuple[str, ...]
+    rows: str | None
+    held_out: int | None
+
+    def names(self, access: Access, program: Program) -> dict[str, str]:
+        """The program's models, the generator and those that compare answers."""
+        names = access.names(program.models, generator=self.generator)
+        return names | access.scoring_names(
+            names["generator"], judge=self.judge, embedding=self.embedding_model
+        )
 
 
 @click.command(name="evaluate", short_help="Measure a program on users it never saw.")
 @click.argument("program", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--generator", help="Measure with another generator.  [default: the program's]")
-@click.option("--judge", help="Compares answers.  [default: the generator]")
-@click.option("--embedding-model", help=f"Places answers.  [{EMBEDDING_DEFAULT}]")
-@click.option("--scorer", "scorers", multiple=True, help=f"{SCORERS}  [default: by route]")
-@click.option("--rows", help="Only these and the program's own, for example raw,gold.")
-@click.option("--held-out", type=click.IntRange(1), help="Measure at most this many users.")
+@gathered(_OPTIONS, EvaluateOptions, "wanted")
 @access_options
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page with plots, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
     program: Path,
     data: Path,
-    generator: str | None,
-    judge: str | None,
-    embedding_model: str | None,
-    scorers: tuple[str, ...],
-    rows: str | None,
-    held_out: int | None,
+    wanted: EvaluateOptions,
     html: Path | None,
     as_json: bool,
     options: AccessOptions,
@@ -70,7 +93,7 @@ def command(
     if html is not None:
         check_writable(html)
     access = options.access()
-    wanted = _rows(rows)
+    rows = _rows(wanted.rows)
     loaded = load(program)
     users = load_users(data, need_pairs=True)
 
@@ -79,12 +102,11 @@ def command(
     from popi_prompt.drawing import at_most
     from popi_prompt.workflow import held_out as never_seen
 
-    measured = at_most(never_seen(loaded, users), held_out, loaded.origin.seed)
-    names = access.names(loaded.models, generator=generator)
-    names |= access.scoring_names(names["generator"], judge=judge, embedding=embedding_model)
+    measured = at_most(never_seen(loaded, users), wanted.held_out, loaded.origin.seed)
+    names = wanted.names(access, loaded)
     with Display() as display, access.door(names, display) as door:
-        scoring = _scoring(scorers, door)
-        report = compare(loaded.candidate, measured, scoring, wanted, display)
+        scoring = _scoring(wanted.scorers, door)
+        report = compare(loaded.candidate, measured, scoring, rows, display)
     print_bill(door.spent())
     part = "held-out users" if len(measured) < len(users) else "users"
     _show(report, f"{part} of {data}", html, as_json)

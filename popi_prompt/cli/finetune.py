@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import click
 
-from popi_prompt.cli import finetune_adopt, finetune_export, finetune_files, finetune_jobs
+from popi_prompt.cli import (
+    finetune_adopt,
+    finetune_export,
+    finetune_files,
+    finetune_jobs,
+    finetune_submit,
+)
 
 
 @click.group(name="finetune", short_help="Tune the inference model through a provider's API.")
@@ -21,5 +27,6 @@ def command() -> None:
 
 
 command.add_command(finetune_export.command)
+command.add_command(finetune_submit.command)
 for each in (*finetune_jobs.COMMANDS, finetune_adopt.command, *finetune_files.COMMANDS):
     command.add_command(each)

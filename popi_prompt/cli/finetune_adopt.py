@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,47 +16,64 @@ from popi_prompt.cli.access import (
     access_options,
     print_bill,
 )
-from popi_prompt.cli.finetune_jobs import folder, found, job, jobs_folder
+from popi_prompt.cli.finetune_options import folder, found, job, jobs_folder
+from popi_prompt.cli.gathered import gathered
 
 if TYPE_CHECKING:
     from popi_prompt.finetune.adopt import Adopted
+    from popi_prompt.models.access import Access
     from popi_prompt.models.route import Route
+    from popi_prompt.program import Program
+    from popi_prompt.schema import User
+
+
+_OPTIONS = (
+    click.option("-o", "--output", type=click.Path(path_type=Path), required=True),
+    click.option("--model", help="LiteLLM's name of the tuned model.  [default: the provider's]"),
+    click.option("--generator", help="Measure with another generator.  [default: the program's]"),
+    click.option("--judge", help="Compares answers.  [default: the generator]"),
+    click.option("--embedding-model", help=f"Places answers.  [{EMBEDDING_DEFAULT}]"),
+    click.option("--scorer", help=f"{SCORERS}  [default: by route]"),
+    click.option("--held-out", type=click.IntRange(1), help="Measure at most this many users."),
+    click.option("--keep-demonstrations", is_flag=True, help="The tuned model gets them, too."),
+    click.option("--force", is_flag=True, help="Write the program also if it has not won."),
+    jobs_folder,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptOptions:
+    """What is measured and where the winner goes, as given."""
+
+    output: Path
+    model: str | None
+    generator: str | None
+    judge: str | None
+    embedding_model: str | None
+    scorer: str | None
+    held_out: int | None
+    keep_demonstrations: bool
+    force: bool
+    jobs_folder: Path | None
+
+    def names(self, access: Access, program: Program) -> dict[str, str]:
+        """The models that measure; the inference model stays the program's."""
+        names = access.names(program.models, generator=self.generator)
+        names["inference"] = program.models["inference"]
+        return names | access.scoring_names(
+            names["generator"], judge=self.judge, embedding=self.embedding_model
+        )
 
 
 @click.command(name="adopt", short_help="Make a program of a tuned model, if it wins.")
 @job
 @click.argument("program", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
-@click.option("--model", help="LiteLLM's name of the tuned model.  [default: the provider's]")
-@click.option("--generator", help="Measure with another generator.  [default: the program's]")
-@click.option("--judge", help="Compares answers.  [default: the generator]")
-@click.option("--embedding-model", help=f"Places answers.  [{EMBEDDING_DEFAULT}]")
-@click.option("--scorer", help=f"{SCORERS}  [default: by route]")
-@click.option("--held-out", type=click.IntRange(1), help="Measure at most this many users.")
-@click.option("--keep-demonstrations", is_flag=True, help="The tuned model gets them, too.")
-@click.option("--force", is_flag=True, help="Write the program also if it has not won.")
-@jobs_folder
+@gathered(_OPTIONS, AdoptOptions, "wanted")
 @access_options
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.pass_context
 def command(
-    ctx: click.Context,
-    job: str,
-    program: Path,
-    data: Path,
-    output: Path,
-    model: str | None,
-    generator: str | None,
-    judge: str | None,
-    embedding_model: str | None,
-    scorer: str | None,
-    held_out: int | None,
-    keep_demonstrations: bool,
-    force: bool,
-    jobs_folder: Path | None,
-    options: AccessOptions,
-    as_json: bool,
+    job: str, program: Path, data: Path, wanted: AdoptOptions, options: AccessOptions, as_json: bool
 ) -> None:
     """Put the model of JOB in the place of PROGRAM's inference model, and compare the two on the
     held-out users of DATA, with the same report as `evaluate`.
@@ -73,44 +92,43 @@ def command(
     from popi_prompt.files import check_writable
     from popi_prompt.program import load
 
-    check_writable(output)
+    check_writable(wanted.output)
     access = options.access()
-    record, provider = found(folder(jobs_folder), job)
+    record, provider = found(folder(wanted.jobs_folder), job)
     loaded = load(program)
 
-    from popi_prompt.finetune.adopt import adopt, tuned_route
-
-    tuned = tuned_route(record, provider, model, access.roles.get("inference"))
-    users = load_users(data, need_pairs=True)
-
-    from popi_prompt.cli.progress import Display
-    from popi_prompt.comparison import Scoring
-    from popi_prompt.rewards import PopiReward
-    from popi_prompt.scorers import make_scorer
+    from popi_prompt.finetune.adopt import tuned_route
     from popi_prompt.workflow import held_out as never_seen
 
-    measured = never_seen(loaded, users)[:held_out]
-    names = access.names(loaded.models, generator=generator)
-    names["inference"] = loaded.models["inference"]
-    names |= access.scoring_names(names["generator"], judge=judge, embedding=embedding_model)
-    with Display() as display, access.door(names, display) as door:
-        scoring = Scoring(door, make_scorer(scorer, door), PopiReward())
-        done = adopt(
-            loaded,
-            tuned,
-            measured,
-            scoring,
-            keep_demonstrations=keep_demonstrations,
-            observer=display,
-        )
-    print_bill(door.spent())
-    kept = done.won or force
+    tuned = tuned_route(record, provider, wanted.model, access.roles.get("inference"))
+    users = load_users(data, need_pairs=True)
+    measured = never_seen(loaded, users)[: wanted.held_out]
+    done = _measure(loaded, tuned, measured, wanted, access)
+    kept = done.won or wanted.force
     if kept:
-        done.program.save(output)
+        done.program.save(wanted.output)
     part = "held-out users" if len(measured) < len(users) else "users"
-    _print(done, f"{part} of {data}", output if kept else None, tuned, as_json)
+    _print(done, f"{part} of {data}", wanted.output if kept else None, tuned, as_json)
     if not kept:
-        ctx.exit(1)
+        click.get_current_context().exit(1)
+
+
+def _measure(
+    program: Program, tuned: Route, users: Sequence[User], wanted: AdoptOptions, access: Access
+) -> Adopted:
+    from popi_prompt.cli.progress import Display
+    from popi_prompt.comparison import Scoring
+    from popi_prompt.finetune.adopt import adopt
+    from popi_prompt.rewards import PopiReward
+    from popi_prompt.scorers import make_scorer
+
+    names = wanted.names(access, program)
+    with Display() as display, access.door(names, display) as door:
+        scoring = Scoring(door, make_scorer(wanted.scorer, door), PopiReward())
+        keep = wanted.keep_demonstrations
+        done = adopt(program, tuned, users, scoring, keep_demonstrations=keep, observer=display)
+    print_bill(door.spent())
+    return done
 
 
 def _print(done: Adopted, about: str, output: Path | None, tuned: Route, as_json: bool) -> None:

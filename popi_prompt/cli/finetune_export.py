@@ -21,6 +21,8 @@ from popi_prompt.cli.gathered import gathered
 if TYPE_CHECKING:
     from popi_prompt.finetune.examples import Kind
     from popi_prompt.finetune.plan import Plan
+    from popi_prompt.models.access import Access
+    from popi_prompt.program import Program
 
 _PATH = click.Path(path_type=Path)
 _FILES = (
@@ -123,6 +125,13 @@ class SamplingOptions:
     base_model: str | None
     price: float | None
 
+    def names(self, access: Access, program: Program) -> dict[str, str]:
+        """The program's models, with those that write summaries and compare answers."""
+        names = access.names(program.models, inference=self.inference_model)
+        return names | access.scoring_names(
+            names["generator"], judge=self.judge, embedding=self.embedding_model
+        )
+
     def plan(self, files: FileOptions) -> Plan:
         """Both together."""
         from popi_prompt.finetune.plan import Plan
@@ -185,20 +194,15 @@ def command(
     from popi_prompt.cli.progress import Display
     from popi_prompt.finetune.export import export
 
-    names = access.names(loaded.models, inference=sampling.inference_model)
-    names |= access.scoring_names(
-        names["generator"], judge=sampling.judge, embedding=sampling.embedding_model
-    )
+    names = sampling.names(access, loaded)
     with Display() as display, access.door(names, display) as door:
         done = export(loaded, users, plan, door, display)
     print_bill(door.spent())
-
-    from popi_prompt.cli.render import print_json
-
     if as_json:
+        from popi_prompt.cli.render import print_json
+
         print_json({**done.as_record(), "spent": bill_record(door.spent())})
         return
-
     from popi_prompt.cli.finetune_tables import print_export
 
     print_export(done, plan.samples)

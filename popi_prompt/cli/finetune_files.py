@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from popi_prompt.cli.finetune_jobs import (
+from popi_prompt.cli.finetune_options import (
     PLACE,
     PlaceOptions,
     as_json,

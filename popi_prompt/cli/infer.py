@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from popi_prompt.cli.access import AccessOptions, access_options, print_bill
+
+if TYPE_CHECKING:
+    from popi_prompt.summaries import Summary
 
 
 @click.command(name="infer", short_help="Write a summary for every user of a file.")
@@ -36,7 +41,7 @@ def command(
     Example:
       popi-prompt infer programs/tastes.json datasets/tastes.jsonl -o summaries.jsonl
     """
-    from popi_prompt.dataset import load_users, write_jsonl
+    from popi_prompt.dataset import load_users
     from popi_prompt.files import check_writable
     from popi_prompt.program import load
 
@@ -47,33 +52,36 @@ def command(
     people = load_users(users)
 
     from popi_prompt.cli.progress import Display
-    from popi_prompt.evaluation import Failure
     from popi_prompt.workflow import infer_all
 
-    names = access.names(loaded.models)
-    with Display() as display, access.door(names, display) as door:
+    with Display() as display, access.door(access.names(loaded.models), display) as door:
         summaries, failures = infer_all(loaded.through(door), people, display)
     print_bill(door.spent())
-    records = [
-        {"user_id": each.user_id, "summary": each.text, "tokens": each.tokens} for each in summaries
-    ]
-    if output is None:
-        for record in records:
-            click.echo(json.dumps(record, ensure_ascii=False))
-    else:
-        write_jsonl(output, records)
-        _say(records, failures, output, as_json)
-    failure: Failure
+    _put(summaries, output)
+    if output is not None:
+        _say(len(summaries), len(failures), output, as_json)
     for failure in failures:
         click.echo(f"Failed: {failure.reason}", err=True)
     if failures:
         ctx.exit(1)
 
 
-def _say(records: list[dict[str, object]], failures: object, output: Path, as_json: bool) -> None:
-    assert isinstance(failures, tuple)
+def _put(summaries: Sequence[Summary], output: Path | None) -> None:
+    from popi_prompt.dataset import write_jsonl
+
+    records = [
+        {"user_id": each.user_id, "summary": each.text, "tokens": each.tokens} for each in summaries
+    ]
+    if output is not None:
+        write_jsonl(output, records)
+        return
+    for record in records:
+        click.echo(json.dumps(record, ensure_ascii=False))
+
+
+def _say(summaries: int, failures: int, output: Path, as_json: bool) -> None:
     if as_json:
-        counts = {"output": str(output), "summaries": len(records), "failures": len(failures)}
+        counts = {"output": str(output), "summaries": summaries, "failures": failures}
         click.echo(json.dumps(counts))
     else:
-        click.echo(f"Wrote {len(records)} summaries to {output}")
+        click.echo(f"Wrote {summaries} summaries to {output}")

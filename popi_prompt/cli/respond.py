@@ -2,35 +2,85 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from popi_prompt.cli.access import AccessOptions, access_options, print_bill
+from popi_prompt.cli.gathered import gathered
+from popi_prompt.errors import UsageError
+
+if TYPE_CHECKING:
+    from popi_prompt.schema import User
+
+
+_PERSON = (
+    click.option("--summary", help="The summary itself."),
+    click.option("--summaries", type=click.Path(path_type=Path), help="A file that `infer` wrote."),
+    click.option(
+        "--user-file", type=click.Path(path_type=Path), help="Users; the summary is inferred."
+    ),
+    click.option("--user", "user_id", help="Which user of the file; not needed for a file of one."),
+)
+_ANSWER = (
+    click.option("--model", help="Any LiteLLM route.  [default: the program's generator]"),
+    click.option("--compare", is_flag=True, help="Also answer without the summary."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PersonOptions:
+    """Whom the answer is for, as given."""
+
+    summary: str | None
+    summaries: Path | None
+    user_file: Path | None
+    user_id: str | None
+
+    def check(self) -> None:
+        """Raises `UsageError` where nobody is named, or by more than one option."""
+        given = (self.summary, self.summaries, self.user_file)
+        if sum(source is not None for source in given) != 1:
+            raise UsageError(
+                "name the person with exactly one of --summary, --summaries, --user-file"
+            )
+
+    def known(self) -> str | User:
+        """The summary, or the user it is to be inferred of."""
+        if self.summaries is not None:
+            from popi_prompt.summaries import load_summary
+
+            return load_summary(self.summaries, self.user_id)
+        if self.user_file is not None:
+            from popi_prompt.dataset import load_users, pick_user
+
+            return pick_user(load_users(self.user_file), self.user_id, self.user_file)
+        assert self.summary is not None
+        return self.summary
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOptions:
+    """Which answers, as given."""
+
+    model: str | None
+    compare: bool
 
 
 @click.command(name="respond", short_help="Answer a prompt the way a person wants.")
 @click.argument("program", type=click.Path(path_type=Path))
 @click.argument("prompt")
-@click.option("--summary", help="The summary itself.")
-@click.option("--summaries", type=click.Path(path_type=Path), help="A file that `infer` wrote.")
-@click.option(
-    "--user-file", type=click.Path(path_type=Path), help="Users; the summary is inferred."
-)
-@click.option("--user", "user_id", help="Which user of the file; not needed for a file of one.")
-@click.option("--model", help="Any LiteLLM route.  [default: the program's generator]")
-@click.option("--compare", is_flag=True, help="Also answer without the summary.")
+@gathered(_PERSON, PersonOptions, "person")
+@gathered(_ANSWER, AnswerOptions, "wanted")
 @access_options
 @click.option("--json", "as_json", is_flag=True, help="Print summary and answers as JSON.")
 def command(
     program: Path,
     prompt: str,
-    summary: str | None,
-    summaries: Path | None,
-    user_file: Path | None,
-    user_id: str | None,
-    model: str | None,
-    compare: bool,
+    person: PersonOptions,
+    wanted: AnswerOptions,
     as_json: bool,
     options: AccessOptions,
 ) -> None:
@@ -42,37 +92,25 @@ def command(
       popi-prompt respond programs/tastes.json --user-file datasets/tastes.jsonl --user u001 \\
         --compare "What is rain?"
     """
-    from popi_prompt.errors import UsageError
     from popi_prompt.program import load
 
-    if sum(source is not None for source in (summary, summaries, user_file)) != 1:
-        raise UsageError("name the person with exactly one of --summary, --summaries, --user-file")
+    person.check()
     if not prompt.strip():
         raise UsageError("the prompt is empty")
-    if summary is not None and not summary.strip():
+    if person.summary is not None and not person.summary.strip():
         raise UsageError("--summary is empty")
     access = options.access()
     loaded = load(program)
-    user = None
-    if summaries is not None:
-        from popi_prompt.summaries import load_summary
+    known = person.known()
 
-        summary = load_summary(summaries, user_id)
-    elif user_file is not None:
-        from popi_prompt.dataset import load_users, pick_user
-
-        user = pick_user(load_users(user_file), user_id, user_file)
     from popi_prompt.cli.progress import Display
 
-    with (
-        Display() as display,
-        access.door(access.names(loaded.models, generator=model), display) as door,
-    ):
+    names = access.names(loaded.models, generator=wanted.model)
+    with Display() as display, access.door(names, display) as door:
         bound = loaded.through(door)
-        summary = bound.infer_user(user) if user is not None else summary
-        assert summary is not None
+        summary = known if isinstance(known, str) else bound.infer_user(known)
         answer = bound.respond(prompt, summary)
-        bare = bound.respond(prompt, None) if compare else None
+        bare = bound.respond(prompt, None) if wanted.compare else None
     print_bill(door.spent())
     _print(summary, answer, bare, as_json)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,31 +14,60 @@ from popi_prompt.cli.access import (
     access_options,
     print_bill,
 )
+from popi_prompt.cli.gathered import gathered
 from popi_prompt.errors import UsageError
+
+if TYPE_CHECKING:
+    from popi_prompt.models.access import Access
+    from popi_prompt.program import Program
+
+
+_OPTIONS = (
+    click.option(
+        "--generator", "generators", multiple=True, required=True, help="Repeat for more."
+    ),
+    click.option("--judge", help="Compares answers, of all.  [default: the program's generator]"),
+    click.option(
+        "--embedding-model",
+        help="Places answers, of all.  [default: the program's generator if local]",
+    ),
+    click.option("--scorer", "scorers", multiple=True, help=f"{SCORERS}  [default: by route]"),
+    click.option("--held-out", type=click.IntRange(1), help="Measure at most this many users."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TransferOptions:
+    """On which generators, by whom and on how many users, as given."""
+
+    generators: tuple[str, ...]
+    judge: str | None
+    embedding_model: str | None
+    scorers: tuple[str, ...]
+    held_out: int | None
+
+    def check(self) -> None:
+        """Raises `UsageError` for a generator that is named twice."""
+        for name in self.generators:
+            if self.generators.count(name) > 1:
+                raise UsageError(f"--generator names {name!r} twice")
+
+    def names(self, access: Access, program: Program) -> dict[str, str]:
+        """The models of the program, and those that compare answers."""
+        names = access.names(program.models)
+        return names | access.scoring_names(
+            names["generator"], judge=self.judge, embedding=self.embedding_model
+        )
 
 
 @click.command(name="transfer", short_help="Measure a program's summaries on other generators.")
 @click.argument("program", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--generator", "generators", multiple=True, required=True, help="Repeat for more.")
-@click.option("--judge", help="Compares answers, of all.  [default: the program's generator]")
-@click.option(
-    "--embedding-model", help="Places answers, of all.  [default: the program's generator if local]"
-)
-@click.option("--scorer", "scorers", multiple=True, help=f"{SCORERS}  [default: by route]")
-@click.option("--held-out", type=click.IntRange(1), help="Measure at most this many users.")
+@gathered(_OPTIONS, TransferOptions, "wanted")
 @access_options
 @click.option("--json", "as_json", is_flag=True, help="Print the matrix as JSON.")
 def command(
-    program: Path,
-    data: Path,
-    generators: tuple[str, ...],
-    judge: str | None,
-    embedding_model: str | None,
-    scorers: tuple[str, ...],
-    held_out: int | None,
-    as_json: bool,
-    options: AccessOptions,
+    program: Path, data: Path, wanted: TransferOptions, as_json: bool, options: AccessOptions
 ) -> None:
     """Put the summaries of PROGRAM in front of other frozen generators, on the same users of DATA.
 
@@ -54,9 +85,7 @@ def command(
     from popi_prompt.dataset import load_users
     from popi_prompt.program import load
 
-    for name in generators:
-        if generators.count(name) > 1:
-            raise UsageError(f"--generator names {name!r} twice")
+    wanted.check()
     access = options.access()
     loaded = load(program)
     users = load_users(data, need_pairs=True)
@@ -66,12 +95,13 @@ def command(
     from popi_prompt.transfer import transfer
     from popi_prompt.workflow import held_out as never_seen
 
-    measured = at_most(never_seen(loaded, users), held_out, loaded.origin.seed)
-    names = dict(access.names(loaded.models))
-    names |= access.scoring_names(names["generator"], judge=judge, embedding=embedding_model)
-    routes = [access.routes({**names, "generator": name})["generator"] for name in generators]
+    measured = at_most(never_seen(loaded, users), wanted.held_out, loaded.origin.seed)
+    names = wanted.names(access, loaded)
+    routes = [
+        access.routes({**names, "generator": name})["generator"] for name in wanted.generators
+    ]
     with Display() as display, access.door(names, display) as door:
-        found = transfer(loaded.candidate, measured, door, routes, scorers, display)
+        found = transfer(loaded.candidate, measured, door, routes, wanted.scorers, display)
     print_bill(door.spent())
     if as_json:
         from popi_prompt.cli.render import print_json

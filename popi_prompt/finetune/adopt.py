@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE
@@ -74,7 +74,6 @@ def adopt(
     scoring: Scoring,
     *,
     keep_demonstrations: bool = False,
-    rows: Collection[str] = CORE_ROWS,
     observer: Observer = ignore,
 ) -> Adopted:
     """Measure both on these users, whom neither may have seen.
@@ -85,7 +84,7 @@ def adopt(
     """
     if program.models["inference"] == tuned.model:
         raise UsageError(f"the program's inference model is {tuned.model!r} already")
-    report = compare(program.candidate, users, scoring, rows, observer)
+    report = compare(program.candidate, users, scoring, CORE_ROWS, observer)
     candidate = program.candidate
     if not keep_demonstrations:
         candidate = replace(candidate, demonstrations=())

@@ -16,7 +16,7 @@ from popi_prompt.evaluation import Metric
 from popi_prompt.events import Noted, Observer, ignore
 from popi_prompt.finetune.examples import Chooser
 from popi_prompt.finetune.part_file import Count, Source
-from popi_prompt.finetune.parts import parts_of
+from popi_prompt.finetune.parts import Parts, parts_of
 from popi_prompt.finetune.plan import Plan
 from popi_prompt.finetune.report import Exported, PartReport
 from popi_prompt.finetune.samples import Recipe, user_key
@@ -57,20 +57,10 @@ def export(
             metric = _metric(program, recipe, door)
             sampler = Sampler(program.candidate, metric, door, draws, copies)
             failed = sampler.fill(wanted, store, observer)
-        source = Source(
-            store=store,
-            draws=draws.count,
-            chooser=_chooser(program, plan, copies),
-            format=format_,
-            count=_tokenizer(plan, door, observer),
-            price=plan.price,
-        )
-        train = source.write(parts.train, plan.output)
-        if train.output is None:
-            raise OptimizationError(_nothing(train, failed))
-        validation = (
-            None if plan.validation is None else source.write(parts.validation, plan.validation)
-        )
+        count = _tokenizer(plan, door, observer)
+        chooser = _chooser(program, plan, copies)
+        source = Source(store, draws.count, chooser, format_, count, plan.price)
+        train, validation = _written(source, parts, plan, failed)
     return Exported(
         provider=plan.provider,
         kind=plan.kind,
@@ -82,6 +72,17 @@ def export(
         runs=len(copies),
         failed=failed,
     )
+
+
+def _written(
+    source: Source, parts: Parts, plan: Plan, failed: Mapping[str, str]
+) -> tuple[PartReport, PartReport | None]:
+    train = source.write(parts.train, plan.output)
+    if train.output is None:
+        raise OptimizationError(_nothing(train, failed))
+    if plan.validation is None:
+        return train, None
+    return train, source.write(parts.validation, plan.validation)
 
 
 def _copies(program: Program, users: Sequence[User]) -> Runs:

@@ -7,37 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import TypeVar
 
-from popi_prompt.errors import (
-    AuthenticationError,
-    FineTuningRefused,
-    FineTuningUnavailable,
-    JobError,
-    UsageError,
-)
+from popi_prompt.errors import FineTuningRefused, FineTuningUnavailable, JobError, UsageError
 from popi_prompt.events import Noted, Observer, ignore
 from popi_prompt.finetune.job import Job, JobEvent, Order, Part, Upload
 from popi_prompt.finetune.job_folder import JobFolder
+from popi_prompt.finetune.once import Once
+from popi_prompt.finetune.once import Pace as Pace
 from popi_prompt.finetune.provider import Provider
 from popi_prompt.finetune.record import JobRecord, new_record
 from popi_prompt.finetune.training_file import TrainingFile, fingerprint
 
-T = TypeVar("T")
 _READING_SECONDS = 1800.0
 _PATIENCE = 20  # unanswered looks in a row
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """In seconds: `poll` between two looks at a job, growing up to `slowest`; `settle` until what a
-    lost request asked for is visible, if it was carried out. `attempts` are those of a request.
-    """
-
-    poll: float = 2.0
-    slowest: float = 30.0
-    settle: float = 10.0
-    attempts: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +78,7 @@ class Submission:
         def mark(asked: float | None) -> None:
             self._save(record.key, lambda now: replace(now, asked=asked))
 
-        job = self._once(record.asked, lambda: self._job_of(record), create, mark)
+        job = Once(lambda: self._job_of(record), create, mark, self.pace).made(record.asked)
         self.observer(Noted(f"job {record.key} is {job.job_id} ({record.place.shown})"))
         return self._save(record.key, lambda now: now.with_job(job))
 
@@ -117,7 +99,7 @@ class Submission:
             return self.provider.files.upload(path, sent.name)
 
         asked = sent.asked if sent.file_id is None else None
-        found = self._once(asked, find, send, mark)
+        found = Once(find, send, mark, self.pace).made(asked)
         # Before it is ready: what was sent must be known to be listed and deleted.
         record = self._save(
             record.key, lambda now: now.with_file(part, file_id=found.file_id, asked=None)
@@ -159,46 +141,6 @@ class Submission:
         ]
         alive = [job for job in found if job.status not in ("failed", "cancelled")]
         return next(iter(alive or found), None)
-
-    def _once(
-        self,
-        asked: float | None,
-        find: Callable[[], T | None],
-        make: Callable[[], T],
-        mark: Callable[[float | None], None],
-    ) -> T:
-        """Have something made at the provider, if it is not there yet.
-
-        A request whose answer was lost, here or in a killed run, may have been carried out, so it
-        is looked for until it would be visible before it is sent again. `mark` records when.
-        """
-        for left in reversed(range(self.pace.attempts)):
-            found = self._settled(asked, find)
-            if found is not None:
-                return found
-            asked = time.time()
-            mark(asked)
-            try:
-                return make()
-            except FineTuningUnavailable as error:
-                if not error.arrived:
-                    asked = None
-                    mark(None)
-                if not left:
-                    raise
-                time.sleep(error.retry_after if error.retry_after is not None else self.pace.poll)
-            except (FineTuningRefused, AuthenticationError, UsageError):
-                mark(None)
-                raise
-        raise AssertionError("the last attempt returns or raises")
-
-    def _settled(self, asked: float | None, find: Callable[[], T | None]) -> T | None:
-        found = find()
-        until = 0.0 if asked is None else min(asked, time.time()) + self.pace.settle
-        while found is None and time.time() < until:
-            time.sleep(min(self.pace.poll, max(0.0, until - time.time())))
-            found = find()
-        return found
 
     def _save(self, key: str, change: Callable[[JobRecord], JobRecord]) -> JobRecord:
         return self.folder.update(key, change)

@@ -14,13 +14,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from popi_prompt.fields import shown
 from popi_prompt.importers.held_out import held_out
 from popi_prompt.importers.imported import Wanted
 from popi_prompt.importers.messages import Message, messages, prompt_text
 from popi_prompt.importers.preferences import user_of
 from popi_prompt.importers.row import Row
 from popi_prompt.importers.tables import read_rows
-from popi_prompt.records import shown
 from popi_prompt.schema import Dialogue, Feedback, Interaction, Pair, Signal, Turn, User
 from popi_prompt.split import normal
 

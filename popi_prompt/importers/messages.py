@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from popi_prompt.fields import shown
 from popi_prompt.importers.row import Row
-from popi_prompt.records import shown
 
 _NAMES = {
     "user": "User",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from popi_prompt.errors import DataError
-from popi_prompt.records import number_value, shown, text_value
+from popi_prompt.fields import number_value, shown, text_value
 
 
 @dataclass(frozen=True, slots=True)

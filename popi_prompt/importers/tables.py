@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 
 from popi_prompt.dataset import read_jsonl
 from popi_prompt.errors import DataError, UsageError
+from popi_prompt.fields import shown
 from popi_prompt.files import parse_json
 from popi_prompt.importers.json_array import array_values
 from popi_prompt.importers.row import Row
-from popi_prompt.records import shown
 
 HUB = "hf://"
 _BATCH = 256
