@@ -21,6 +21,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 ORDER = [
     "errors",
     "schema",
+    "fields",
     "records",
     "files",
     "lines",
@@ -33,6 +34,7 @@ ORDER = [
     "anonymise",
     "importers",
     "summaries",
+    "user_text",
     "prompts",
     "ngrams",
     "bank",
@@ -60,6 +62,8 @@ ORDER = [
     "transfer",
     "optimizers",
     "shipped",
+    "origin",
+    "program_record",
     "program",
     "front",
     "provenance",
@@ -77,7 +81,7 @@ ORDER = [
     "estimate",
     "cli",
 ]
-OUTSIDE = {"__init__", "testing", "stub_server"}
+OUTSIDE = {"__init__", "testing", "stub_server", "stub_answers"}
 
 # Third parties and the only places that import them.
 PLACES = {
