@@ -65,7 +65,9 @@ def _deciding(config: Config) -> dict[str, JSON]:
 
 
 def _route(route: Route) -> dict[str, JSON]:
-    return {**asdict(route), "headers": [list(pair) for pair in route.headers]}
+    # Values are hashed: a header may hold a key, whatever it is called.
+    headers: list[JSON] = [[name, cache_key({name: value})[:12]] for name, value in route.headers]
+    return {**asdict(route), "headers": headers}
 
 
 def _plain(value: Any) -> JSON:
