@@ -44,6 +44,8 @@ _ON_ITS_WAY = 250.0  # milliseconds from the cap's last check to the stub's own 
 class Run:
     """One run: its cap, what the stub saw of it, and whether the best so far was kept."""
 
+    number: int
+    kind: str
     cap: float
     seen: float
     ended: bool
@@ -81,20 +83,22 @@ def run(optimizer: str, number: int) -> Run:
     cap = 1000 * seconds + _ON_ITS_WAY if seconds is not None else calls or tokens or 0
     kept = found.curve[0].candidate == UNTUNED_CANDIDATE
     kept = kept and found.curve[-1].candidate == found.found
-    return Run(cap, seen, found.stopped is not None, kept)
+    return Run(number, kind, cap, seen, found.stopped is not None, kept)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=50, help="for every optimizer")
+    parser.add_argument("--optimizers", nargs="+", default=list(OPTIMIZERS))
     arguments = parser.parse_args()
     os.environ["OPENAI_API_KEY"] = "none"
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = folder
-        for optimizer in OPTIMIZERS:
+        for optimizer in arguments.optimizers:
             runs = [run(optimizer, number) for number in range(arguments.runs)]
-            over = sum(each.seen > each.cap for each in runs)
+            exceeded = [each for each in runs if each.seen > each.cap]
+            over = len(exceeded)
             lost = sum(not each.kept for each in runs)
             ended = sum(each.ended for each in runs)
             print(
@@ -102,6 +106,11 @@ def main() -> int:
                 f"{lost} lost what they had found",
                 flush=True,
             )
+            for each in exceeded:
+                unit = "ms" if each.kind == "minutes" else each.kind
+                print(
+                    f"  run {each.number}: {each.seen:,.0f} of {each.cap:,.0f} {unit}", flush=True
+                )
             wrong += over + lost
     return 1 if wrong else 0
 
