@@ -18,8 +18,8 @@ from popi_prompt.errors import BudgetExceeded, ModelError
 from popi_prompt.evaluation import in_parallel
 from popi_prompt.models.access import Access
 from popi_prompt.models.config import RoleConfig
-from popi_prompt.models.meter import Caps
 from popi_prompt.models.model import Sampling
+from popi_prompt.models.spent import Caps
 from popi_prompt.prompts import Message
 from popi_prompt.stub_server import Faults, StubServer
 

@@ -22,7 +22,7 @@ from popi_prompt.evaluation import Failure, Metric, Outcome, evaluate
 from popi_prompt.generator import Generator
 from popi_prompt.models.access import Access
 from popi_prompt.models.config import RoleConfig
-from popi_prompt.models.meter import Spent
+from popi_prompt.models.spent import Spent
 from popi_prompt.models.trace import read_trace
 from popi_prompt.prompts import Conditioning
 from popi_prompt.rewards import PopiReward

@@ -31,8 +31,8 @@ from popi_prompt.estimate import Estimate, RoleEstimate, estimate
 from popi_prompt.models.access import Access
 from popi_prompt.models.config import RoleConfig
 from popi_prompt.models.litellm_errors import import_litellm
-from popi_prompt.models.meter import Spent
 from popi_prompt.models.roles import ROLES
+from popi_prompt.models.spent import Spent
 from popi_prompt.schema import User
 from popi_prompt.settings import Settings
 from popi_prompt.stub_server import StubServer

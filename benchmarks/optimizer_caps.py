@@ -24,8 +24,8 @@ from popi_prompt.comparison import Scoring
 from popi_prompt.dataset import load_users
 from popi_prompt.models.access import Access
 from popi_prompt.models.config import RoleConfig
-from popi_prompt.models.meter import Caps
 from popi_prompt.models.roles import ROLES
+from popi_prompt.models.spent import Caps
 from popi_prompt.optimizers import OPTIMIZERS
 from popi_prompt.rewards import PopiReward
 from popi_prompt.scorers import ChoiceScorer

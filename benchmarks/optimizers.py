@@ -15,19 +15,13 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import inf
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
-import numpy as np
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from optimizer_tables import Record, plot, print_tables
 
 from popi_prompt.candidate import Candidate
 from popi_prompt.cli.progress import Display
-from popi_prompt.cli.render import stdout
 from popi_prompt.comparison import Scoring
 from popi_prompt.dataset import fingerprint, load_users
 from popi_prompt.drawing import sample
@@ -38,21 +32,15 @@ from popi_prompt.files import check_writable, parse_json, read_bytes, write_text
 from popi_prompt.generator import Generator
 from popi_prompt.guard import make_guard
 from popi_prompt.inference import summarizer
-from popi_prompt.intervals import Interval, bootstrap
 from popi_prompt.models.access import Access
-from popi_prompt.models.meter import Caps, total
+from popi_prompt.models.spent import Caps, total
 from popi_prompt.schema import User
 from popi_prompt.search import Searched, open_scoring, search
 from popi_prompt.settings import DEFAULT_MODEL, Settings
 from popi_prompt.split import split_users
 
-mpl.use("Agg")
-
 OUTPUT = Path(__file__).parent / "results" / "optimizers.json"
 COMPARED = ["popi", "mipro", "gepa", "random"]
-FIGURES = {"margin": (-inf, inf), "reward_accuracy": (0.0, 1.0), "tokens": (0.0, inf)}
-
-Record = dict[str, Any]
 
 
 def main() -> None:
@@ -69,8 +57,8 @@ def main() -> None:
                 _run(users, options, record, (name, seed))
     except PopiError as error:
         sys.exit(f"Error: {error}")
-    _print(record, options.seeds, options.optimizers)
-    _plot(record, options.seeds, options.optimizers, options.output.with_suffix(".png"))
+    print_tables(record, options.seeds, options.optimizers)
+    plot(record, options.seeds, options.optimizers, options.output.with_suffix(".png"))
 
 
 def _run(
@@ -180,132 +168,6 @@ def _started(output: Path, settings: Record) -> Record:
                 "name another file with --output"
             )
     return dict(record)
-
-
-def figure(
-    record: Record, seeds: Sequence[int], figure: str, name: str, minus: str | None = None
-) -> Interval:
-    """Mean over users of what was found last, or of its paired difference from another's.
-
-    A user who is held out under several seeds counts once, with the mean.
-    """
-    by_user: dict[str, list[float]] = {}
-    for seed in seeds:
-        mine = _last(record, name, seed)
-        other = _last(record, minus, seed) if minus is not None else mine
-        for place, values in mine.items():
-            theirs = other.get(place)
-            if values is None or theirs is None:
-                continue
-            base = theirs[figure] if minus is not None else 0.0
-            by_user.setdefault(place, []).append(values[figure] - base)
-    means = [float(np.mean(by_user[place])) for place in sorted(by_user, key=int)]
-    return bootstrap(means) if minus is not None else bootstrap(means, *FIGURES[figure])
-
-
-def _last(record: Record, name: str, seed: int) -> dict[str, Record | None]:
-    found: dict[str, Record | None] = record["runs"][f"{name} {seed}"]["curve"][-1]["held_out"]
-    return found
-
-
-def calls_to_reach(record: Record, name: str, other: str, seed: int) -> tuple[int | None, int]:
-    """Calls of `name` until its validation reward is the last one of `other`, and those of it.
-
-    None where it never got there.
-    """
-    theirs = [each for each in _curve(record, other, seed) if each["validation_reward"] is not None]
-    if not theirs:
-        return None, record["runs"][f"{other} {seed}"]["calls"]
-    target = theirs[-1]
-    reached = [
-        each["calls"]
-        for each in _curve(record, name, seed)
-        if each["validation_reward"] is not None
-        and each["validation_reward"] >= target["validation_reward"]
-    ]
-    return (reached[0] if reached else None), target["calls"]
-
-
-def _curve(record: Record, name: str, seed: int) -> list[Record]:
-    found: list[Record] = record["runs"][f"{name} {seed}"]["curve"]
-    return found
-
-
-def _print(record: Record, seeds: Sequence[int], names: Sequence[str]) -> None:
-    settings, users = record["settings"], len(_last(record, names[0], seeds[0]))
-    cap = f"{settings['max_calls']:,} calls" if settings["max_calls"] else "no cap in calls"
-    title = f"{users} held-out users a seed, {len(seeds)} seeds, {cap}"
-    found = _table(title, "optimizer", "calls used", "failed")
-    for name in names:
-        runs = [record["runs"][f"{name} {seed}"] for seed in seeds]
-        calls = ", ".join(f"{run['calls']:,}" for run in runs)
-        failed = sum(each is None for seed in seeds for each in _last(record, name, seed).values())
-        found.add_row(name, *_cells(record, seeds, name), calls, str(failed))
-    gaps = _table(f"{names[0]} minus", "optimizer", f"calls {names[0]} needs for its reward")
-    for other in names[1:]:
-        reached = (calls_to_reach(record, names[0], other, seed) for seed in seeds)
-        shown = ", ".join(
-            f"{'never' if mine is None else mine} of {all_}" for mine, all_ in reached
-        )
-        gaps.add_row(other, *_cells(record, seeds, names[0], other), shown)
-    console = stdout()
-    console.print(found)
-    if len(names) > 1:
-        console.print(gaps)
-
-
-def _table(title: str, first: str, *more: str) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first)
-    for column in ("D", "moved to chosen", "tokens inserted", *more):
-        table.add_column(column, justify="right")
-    return table
-
-
-def _cells(
-    record: Record, seeds: Sequence[int], name: str, minus: str | None = None
-) -> Iterator[str]:
-    """Means with their intervals, for a row of a table."""
-    sign = "" if minus is None else "+"
-    formats: dict[str, Callable[[float], str]] = {
-        "margin": lambda value: f"{value:+.2f}",
-        "reward_accuracy": lambda value: f"{value:{sign}.1%}",
-        "tokens": lambda value: f"{value:{sign}.1f}",
-    }
-    for each, shown in formats.items():
-        found = figure(record, seeds, each, name, minus)
-        yield f"{shown(found.mean)} \\[{shown(found.low)}, {shown(found.high)}]"
-
-
-def _plot(record: Record, seeds: Sequence[int], names: Sequence[str], path: Path) -> None:
-    """Held-out means against calls: a thin line a seed, a thick one for their mean."""
-    from matplotlib import pyplot
-
-    panels = {"margin": "mean D on held-out users, nats", "reward_accuracy": "reward accuracy"}
-    drawn, axes = pyplot.subplots(1, len(panels), figsize=(11, 4.2), layout="constrained")
-    most = max(record["runs"][f"{name} {seed}"]["calls"] for name in names for seed in seeds)
-    grid = np.arange(most + 1)
-    for axis, (each, label) in zip(axes, panels.items(), strict=True):
-        for i, name in enumerate(names):
-            lines = [_line(_curve(record, name, seed), each, grid) for seed in seeds]
-            for line in lines:
-                axis.plot(grid, line, color=f"C{i}", linewidth=0.6, alpha=0.5)
-            axis.plot(grid, np.mean(lines, axis=0), color=f"C{i}", linewidth=2, label=name)
-        axis.set_xlabel("calls spent on the search")
-        axis.set_ylabel(label)
-    axes[0].legend()
-    drawn.savefig(path, dpi=120)
-    pyplot.close(drawn)
-
-
-def _line(curve: Sequence[Record], each: str, grid: Any) -> Any:
-    """The held-out mean of what was kept last, after so many calls."""
-    means = [
-        np.mean([values[each] for values in kept["held_out"].values() if values is not None])
-        for kept in curve
-    ]
-    starts = [kept["calls"] for kept in curve]
-    return np.array(means)[np.searchsorted(starts, grid, side="right") - 1]
 
 
 def _options() -> argparse.Namespace:

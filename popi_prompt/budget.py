@@ -17,10 +17,11 @@ from popi_prompt.models.cache_reader import open_reader
 from popi_prompt.models.door import Door
 from popi_prompt.models.dry_model import DryHosted, DryModel, Speed
 from popi_prompt.models.litellm_model import LiteLLMModel
-from popi_prompt.models.meter import Caps, Meter, Spent, shown, total
+from popi_prompt.models.meter import Meter
 from popi_prompt.models.model import Model
 from popi_prompt.models.roles import Role
 from popi_prompt.models.route import Route
+from popi_prompt.models.spent import Caps, Spent, shown, total
 from popi_prompt.power import GAIN, POWER, fewest_users, smallest_gain
 from popi_prompt.schema import User
 from popi_prompt.scorers import uncalled

@@ -12,7 +12,7 @@ from popi_prompt.events import Observer, PhaseStarted, ignore
 from popi_prompt.generator import Generator
 from popi_prompt.models.attribution import attributed
 from popi_prompt.models.door import Door
-from popi_prompt.models.meter import Spent
+from popi_prompt.models.spent import Spent
 from popi_prompt.report import Report
 from popi_prompt.rewards import Reward
 from popi_prompt.rows import (

@@ -19,11 +19,12 @@ from popi_prompt.models.dry_local import DryLocal
 from popi_prompt.models.dry_model import DryHosted, DryModel, Speed
 from popi_prompt.models.litellm_model import LiteLLMModel
 from popi_prompt.models.local import LocalModel
-from popi_prompt.models.meter import Caps, Meter, Spent
+from popi_prompt.models.meter import Meter
 from popi_prompt.models.model import Model
 from popi_prompt.models.past import past_speeds
 from popi_prompt.models.roles import Role
 from popi_prompt.models.route import Route
+from popi_prompt.models.spent import Caps, Spent
 from popi_prompt.models.stopwatch import stopwatch
 from popi_prompt.schema import User
 from popi_prompt.scorers import uncalled

@@ -73,6 +73,22 @@ class Failure:
 Result = Outcome | Failure
 
 
+def outcomes(results: Iterable[Result]) -> dict[str, Outcome]:
+    """Of the users who could be scored, by id."""
+    return {each.user_id: each for each in results if isinstance(each, Outcome)}
+
+
+def failed(results: Iterable[Result]) -> int:
+    """How many could not."""
+    return sum(isinstance(each, Failure) for each in results)
+
+
+def mean_tokens(results: Iterable[Result]) -> float | None:
+    """Inserted on average; None where nobody could be scored."""
+    counts = [each.tokens for each in outcomes(results).values()]
+    return sum(counts) / len(counts) if counts else None
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """How a context is measured: by which generator, scorer and reward."""

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from popi_prompt.candidate import Candidate
-from popi_prompt.errors import DataError, ProgramError
-from popi_prompt.files import parse_json, read_bytes, write_text
+from popi_prompt.errors import ProgramError
+from popi_prompt.files import write_text
 from popi_prompt.program import Program, program_from_record
+from popi_prompt.program_record import read_record, versioned
 
 if TYPE_CHECKING:
     from popi_prompt.optimizers import Point
@@ -96,29 +97,11 @@ def load_front(path: str | Path) -> tuple[Member, ...]:
 
     Raises `ProgramError` with the path and what is wrong.
     """
-    path = Path(path)
-    try:
-        return _parse(parse_json(read_bytes(path).decode("utf-8"), path))
-    except UnicodeDecodeError as error:
-        raise ProgramError(f"{path}: is not valid UTF-8 at byte {error.start + 1}") from None
-    except DataError as error:
-        raise ProgramError(str(error)) from None
-    except ProgramError as error:
-        raise ProgramError(f"{path}: {error}") from None
+    return read_record(Path(path), _parse)
 
 
 def _parse(raw: Any) -> tuple[Member, ...]:
-    if not isinstance(raw, dict) or _VERSION_KEY not in raw:
-        raise ProgramError(f"is no front of programs: there is no {_VERSION_KEY!r}")
-    version = raw[_VERSION_KEY]
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ProgramError(f"has schema version {version!r}, expected {SCHEMA_VERSION}")
-    if version > SCHEMA_VERSION:
-        raise ProgramError(
-            f"was written by a newer popi-prompt (schema {version}, this one reads "
-            f"{SCHEMA_VERSION}); run: pip install -U popi-prompt"
-        )
-    found = raw.get("members")
+    found = versioned(raw, _VERSION_KEY, SCHEMA_VERSION, "no front of programs").get("members")
     if not isinstance(found, list) or not found:
         raise ProgramError("has no list of 'members'; is it damaged?")
     return tuple(_member(each, f"members[{i}]") for i, each in enumerate(found))

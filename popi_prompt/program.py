@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from popi_prompt.candidate import Candidate
-from popi_prompt.errors import DataError, ProgramError
-from popi_prompt.files import parse_json, read_bytes, write_text
+from popi_prompt.files import write_text
 from popi_prompt.models.attribution import attributed
 from popi_prompt.models.door import Door
 from popi_prompt.origin import Origin as Origin
 from popi_prompt.origin import Scores as Scores
 from popi_prompt.program_record import SCHEMA_VERSION as SCHEMA_VERSION
-from popi_prompt.program_record import parts_from_record, program_record
+from popi_prompt.program_record import parts_from_record, program_record, read_record
 from popi_prompt.records import parse_signals
 from popi_prompt.schema import Signal, User
 from popi_prompt.shipped import located
@@ -118,15 +117,7 @@ def load(path: str | Path) -> Program:
     Runs nothing; refuses what it does not understand. Raises `ProgramError` with the path and what
     is wrong.
     """
-    path = located(Path(path))
-    try:
-        return program_from_record(parse_json(read_bytes(path).decode("utf-8"), path))
-    except UnicodeDecodeError as error:
-        raise ProgramError(f"{path}: is not valid UTF-8 at byte {error.start + 1}") from None
-    except DataError as error:
-        raise ProgramError(str(error)) from None
-    except ProgramError as error:
-        raise ProgramError(f"{path}: {error}") from None
+    return read_record(located(Path(path)), program_from_record)
 
 
 def program_from_record(raw: Any) -> Program:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
 
 from popi_prompt.candidate import DEMOS, Candidate, Demonstration
-from popi_prompt.errors import ProgramError
+from popi_prompt.errors import DataError, ProgramError
+from popi_prompt.files import parse_json, read_bytes
 from popi_prompt.origin import USUAL_DEMOS, USUAL_OPTIMIZER, USUAL_REWARD, Origin, Scores
 from popi_prompt.prompts import VIEWS, Conditioning
 
+T = TypeVar("T")
 SCHEMA_VERSION = 1
 _VERSION_KEY = "popi_prompt_program"
 _NUMBER = (int, float)
@@ -80,18 +83,36 @@ def _scores_record(scores: Scores | None) -> dict[str, Any] | None:
     }
 
 
+def read_record(path: Path, parse: Callable[[Any], T]) -> T:
+    """What a JSON file holds. Raises `ProgramError` with the path and what is wrong."""
+    try:
+        return parse(parse_json(read_bytes(path).decode("utf-8"), path))
+    except UnicodeDecodeError as error:
+        raise ProgramError(f"{path}: is not valid UTF-8 at byte {error.start + 1}") from None
+    except DataError as error:
+        raise ProgramError(str(error)) from None
+    except ProgramError as error:
+        raise ProgramError(f"{path}: {error}") from None
+
+
+def versioned(raw: Any, key: str, newest: int, what: str) -> dict[str, Any]:
+    """The JSON object of a schema that is understood. Raises `ProgramError` for another."""
+    if not isinstance(raw, dict) or key not in raw:
+        raise ProgramError(f"is {what}: there is no {key!r}")
+    version = raw[key]
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ProgramError(f"has schema version {version!r}, expected {newest}")
+    if version > newest:
+        raise ProgramError(
+            f"was written by a newer popi-prompt (schema {version}, this one reads {newest}); run: "
+            "pip install -U popi-prompt"
+        )
+    return raw
+
+
 def parts_from_record(raw: Any) -> tuple[Candidate, dict[str, str], Origin]:
     """Candidate, models and origin from a program's JSON object. Raises `ProgramError`."""
-    if not isinstance(raw, dict) or _VERSION_KEY not in raw:
-        raise ProgramError(f"is not a compiled program: there is no {_VERSION_KEY!r}")
-    version = raw[_VERSION_KEY]
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ProgramError(f"has schema version {version!r}, expected {SCHEMA_VERSION}")
-    if version > SCHEMA_VERSION:
-        raise ProgramError(
-            f"was written by a newer popi-prompt (schema {version}, this one reads "
-            f"{SCHEMA_VERSION}); run: pip install -U popi-prompt"
-        )
+    raw = versioned(raw, _VERSION_KEY, SCHEMA_VERSION, "not a compiled program")
     top = _fields(
         raw,
         "the program",

@@ -12,7 +12,7 @@ import numpy as np
 from popi_prompt.errors import OptimizationError
 from popi_prompt.evaluation import Failure, Outcome, Result
 from popi_prompt.intervals import Interval, Tally, as_record, bootstrap, tally
-from popi_prompt.models.meter import Spent, total
+from popi_prompt.models.spent import Spent, total
 
 NO_CONTEXT, RAW, RETRIEVED = "no context", "raw", "retrieved"
 UNTUNED, COMPILED = "untuned", "compiled"

@@ -11,8 +11,8 @@ from popi_prompt.errors import BudgetExceeded
 from popi_prompt.events import Noted, Observer, ignore
 from popi_prompt.guard import Guard
 from popi_prompt.models.door import Door
-from popi_prompt.models.meter import total
 from popi_prompt.models.roles import RECORDED
+from popi_prompt.models.spent import total
 from popi_prompt.optimizers import Kept, Point, Task, make_optimizer, undominated
 from popi_prompt.scorers import make_scorer
 from popi_prompt.settings import Settings

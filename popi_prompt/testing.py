@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from popi_prompt.errors import ModelError
 from popi_prompt.models.books import Answers, Books, Calls
 from popi_prompt.models.door import Door
-from popi_prompt.models.meter import Caps, Meter
+from popi_prompt.models.meter import Meter
 from popi_prompt.models.model import Answer, Sampling
 from popi_prompt.models.roles import ROLES
+from popi_prompt.models.spent import Caps
 from popi_prompt.prompts import Message, Messages
 
 Reply = Callable[[Messages, Sampling], str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from popi_prompt.budget import shortfalls
@@ -20,8 +20,8 @@ from popi_prompt.generator import Generator
 from popi_prompt.guard import demos_of, make_guard
 from popi_prompt.inference import summarizer
 from popi_prompt.models.door import Door
-from popi_prompt.models.meter import Spent
 from popi_prompt.models.roles import RECORDED
+from popi_prompt.models.spent import Spent, spent_record
 from popi_prompt.optimizers import Kept, make_optimizer
 from popi_prompt.program import Origin, Program
 from popi_prompt.provenance import versions, with_demos, with_scores
@@ -71,12 +71,11 @@ class Optimized:
 
     def as_record(self) -> dict[str, Any]:
         """Plain JSON values: how it ended, what it spent, and the report."""
-        spent = {role: asdict(each) for role, each in self.spent.items()}
         folds = {} if self.folds is None else {"folds": self.folds.as_record()}
         return {
             "stopped": self.stopped,
             "shipped": self.shipped,
-            "spent": spent,
+            "spent": spent_record(self.spent),
             **folds,
             **self.report.as_record(),
         }
@@ -131,8 +130,7 @@ def optimize(
         report = Report((), scoring.scorer.name, scoring.scorer.prefers_label)
         if stopped is None:
             try:
-                test = at_most(split.test, settings.held_out, settings.seed)
-                report = compare(found, test, scoring, observer=observer)
+                report = _reported(found, split, scoring, settings, observer)
             except BudgetExceeded as stop:
                 stopped = str(stop)
         shipped = found if settings.force or stopped or _proven(report) else UNTUNED_CANDIDATE
@@ -174,10 +172,17 @@ def _folds(
         searched = search(split, scoring, settings, observer, guard=guard)
         if searched.stopped is not None:
             raise BudgetExceeded(searched.stopped)
-        test = at_most(split.test, settings.held_out, settings.seed)
-        return compare(searched.found, test, scoring, observer=observer)
+        return _reported(searched.found, split, scoring, settings, observer)
 
     return cross_validate(splits, run)
+
+
+def _reported(
+    found: Candidate, split: Split, scoring: Scoring, settings: Settings, observer: Observer
+) -> Report:
+    """The report on held-out users, as many as are wanted."""
+    test = at_most(split.test, settings.held_out, settings.seed)
+    return compare(found, test, scoring, observer=observer)
 
 
 def _proven(report: Report) -> bool:

@@ -13,8 +13,8 @@ from popi_prompt.errors import ModelError
 from popi_prompt.events import Observer, ignore
 from popi_prompt.models.books import Answers, Calls
 from popi_prompt.models.door import Door
-from popi_prompt.models.meter import Caps
 from popi_prompt.models.model import Sampling
+from popi_prompt.models.spent import Caps
 from popi_prompt.optimizers import Optimizer
 from popi_prompt.prompts import Messages
 from popi_prompt.rewards import PopiReward

@@ -29,9 +29,9 @@ from popi_prompt.dataset import fingerprint, write_users
 from popi_prompt.errors import BadResponse, DataError, ModelError, UsageError
 from popi_prompt.models import door as door_module
 from popi_prompt.models.access import Access
-from popi_prompt.models.meter import Caps
 from popi_prompt.models.model import Sampling
 from popi_prompt.models.route import Route
+from popi_prompt.models.spent import Caps
 from popi_prompt.program import Origin, Program, load
 from popi_prompt.prompts import Messages
 from popi_prompt.report import Report

@@ -25,8 +25,8 @@ from popi_prompt.guard import Guard, make_guard
 from popi_prompt.models.access import Access
 from popi_prompt.models.config import RoleConfig
 from popi_prompt.models.door import Door
-from popi_prompt.models.meter import Caps, Spent, total
 from popi_prompt.models.roles import ROLES
+from popi_prompt.models.spent import Caps, Spent, total
 from popi_prompt.power import fewest_users, smallest_gain, users_needed
 from popi_prompt.schema import Pair, User
 from popi_prompt.scorers import FunctionScorer

@@ -16,9 +16,9 @@ from popi_prompt.models.attribution import attributed
 from popi_prompt.models.books import Books
 from popi_prompt.models.cache import AnswerCache
 from popi_prompt.models.door import ROLES, Door
-from popi_prompt.models.meter import Spent
 from popi_prompt.models.model import Answer, Sampling
 from popi_prompt.models.route import Route
+from popi_prompt.models.spent import Spent
 from popi_prompt.prompts import Message, Messages
 from popi_prompt.testing import FakeChatModel, FakeModel, fake_door
 

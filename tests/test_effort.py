@@ -10,7 +10,7 @@ from popi_prompt.candidate import DEMOS, Demos
 from popi_prompt.errors import UsageError
 from popi_prompt.models.access import Access
 from popi_prompt.models.door import Door
-from popi_prompt.models.meter import Caps, total
+from popi_prompt.models.spent import Caps, total
 from popi_prompt.optimizers.effort import EFFORTS, GROWING, MEDIUM
 from popi_prompt.settings import Settings
 from popi_prompt.testing import FakeModel, fake_door

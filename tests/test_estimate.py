@@ -23,9 +23,9 @@ from popi_prompt.models.call import Call
 from popi_prompt.models.config import RoleConfig
 from popi_prompt.models.dry_model import Speed
 from popi_prompt.models.litellm_errors import import_litellm
-from popi_prompt.models.meter import Caps
 from popi_prompt.models.past import past_speeds
 from popi_prompt.models.roles import ROLES
+from popi_prompt.models.spent import Caps
 from popi_prompt.models.stopwatch import stopwatch, wait, wait_for_all
 from popi_prompt.models.trace import Trace
 from popi_prompt.prompts import Message, choice_messages

@@ -39,8 +39,8 @@ from popi_prompt.finetune.parts import BEYOND, HELD_OUT, NO_PAIRS, NOT_WANTED, p
 from popi_prompt.finetune.plan import Plan
 from popi_prompt.finetune.report import Exported
 from popi_prompt.inference import summarizer
-from popi_prompt.models.meter import Caps
 from popi_prompt.models.model import Sampling
+from popi_prompt.models.spent import Caps
 from popi_prompt.prompts import Messages
 from popi_prompt.schema import Persona, User
 from popi_prompt.split import split_users

@@ -14,7 +14,7 @@ from popi_prompt.errors import BudgetExceeded, OptimizationError
 from popi_prompt.folds import Fold, cross_validate
 from popi_prompt.intervals import bootstrap
 from popi_prompt.models.door import Door
-from popi_prompt.models.meter import Caps
+from popi_prompt.models.spent import Caps
 from popi_prompt.report import Report
 from popi_prompt.rows import COMPILED, MARGIN, UNTUNED, gaps
 from popi_prompt.schema import Pair, Preference, User, prompts_in_signals

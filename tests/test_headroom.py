@@ -13,8 +13,8 @@ from toy_tastes import EXPERT, PLAIN, person
 
 from popi_prompt.errors import BadResponse, BudgetExceeded, ModelError, OptimizationError
 from popi_prompt.headroom import ByScorer, Headroom, check
-from popi_prompt.models.meter import Caps
 from popi_prompt.models.model import Sampling
+from popi_prompt.models.spent import Caps
 from popi_prompt.noise import REPEATED
 from popi_prompt.prompts import Message, Messages
 from popi_prompt.rows import GOLD, RAW

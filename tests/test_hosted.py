@@ -28,9 +28,10 @@ from popi_prompt.models.attribution import attributed
 from popi_prompt.models.config import RoleConfig
 from popi_prompt.models.door import Door
 from popi_prompt.models.litellm_errors import import_litellm
-from popi_prompt.models.meter import Account, Caps, Meter, Spent, paying
+from popi_prompt.models.meter import Account, Meter, paying
 from popi_prompt.models.model import Sampling
 from popi_prompt.models.route import Route
+from popi_prompt.models.spent import Caps, Spent
 from popi_prompt.models.trace import read_trace
 from popi_prompt.prompts import Conditioning, Message, Messages
 from popi_prompt.rewards import PopiReward

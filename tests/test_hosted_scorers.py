@@ -22,7 +22,7 @@ from popi_prompt.models import transport
 from popi_prompt.models.access import Access
 from popi_prompt.models.config import RoleConfig
 from popi_prompt.models.door import Door
-from popi_prompt.models.meter import Caps, Spent
+from popi_prompt.models.spent import Caps, Spent
 from popi_prompt.models.trace import read_trace
 from popi_prompt.prompts import Message
 from popi_prompt.scorers import make_scorer

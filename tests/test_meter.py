@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from popi_prompt.errors import BudgetExceeded, DataError, UsageError
 from popi_prompt.events import BudgetUsed, Event
 from popi_prompt.models.ledger import Ledger
-from popi_prompt.models.meter import Account, Caps, Meter, Spent
+from popi_prompt.models.meter import Account, Meter
+from popi_prompt.models.spent import Caps, Spent
 
 counts = st.integers(0, 50)
 

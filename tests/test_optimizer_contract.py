@@ -21,7 +21,7 @@ from popi_prompt.events import Event, TrialFinished, ignore
 from popi_prompt.generator import Generator
 from popi_prompt.inference import summarizer
 from popi_prompt.models.call import Call
-from popi_prompt.models.meter import Caps, total
+from popi_prompt.models.spent import Caps, total
 from popi_prompt.optimizers import OPTIMIZERS, Task, make_optimizer
 from popi_prompt.prompts import Messages
 from popi_prompt.rewards import PopiReward

@@ -46,6 +46,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, data: Path, *more: object) -> dict
     options = ["--generator", "fake/generator", "--inference-model", "fake/inference"]
     options += ["--proposer", "fake/proposer", "--trials", "4", "--output", str(output)]
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), str(data), *options, *map(str, more)])
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))  # as for a script
     runpy.run_path(str(SCRIPT), run_name="__main__")
     found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
     return found
@@ -75,6 +76,7 @@ def test_all_on_the_same_held_out_users_with_paired_differences(
     shown = capsys.readouterr().out
     assert "2 seeds, 150 calls" in shown
     assert "popi minus" in shown
+    assert "popi has it after" in shown
     assert (data.parent / "optimizers.png").read_bytes().startswith(b"\x89PNG")
 
 

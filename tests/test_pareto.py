@@ -29,8 +29,8 @@ from popi_prompt.guard import Guard
 from popi_prompt.inference import summarizer
 from popi_prompt.models import door as door_module
 from popi_prompt.models.door import Door
-from popi_prompt.models.meter import Caps, total
 from popi_prompt.models.model import Sampling
+from popi_prompt.models.spent import Caps, total
 from popi_prompt.ngrams import Runs
 from popi_prompt.optimizers import Point, pareto, undominated
 from popi_prompt.optimizers.demonstrations import DemonstrationSet

@@ -30,8 +30,8 @@ from popi_prompt.models.access import Access
 from popi_prompt.models.cache import AnswerCache
 from popi_prompt.models.config import RoleConfig
 from popi_prompt.models.door import Door
-from popi_prompt.models.meter import Caps, total
 from popi_prompt.models.model import Answer, Sampling
+from popi_prompt.models.spent import Caps, total
 from popi_prompt.optimizers import OPTIMIZERS
 from popi_prompt.prompts import Messages
 from popi_prompt.runs import RunFolder, default_folder, resolve

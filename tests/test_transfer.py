@@ -23,9 +23,10 @@ from popi_prompt.errors import (
 from popi_prompt.matrix import Cell, Line, Transfer
 from popi_prompt.models.books import Books
 from popi_prompt.models.door import Door
-from popi_prompt.models.meter import Caps, Meter
+from popi_prompt.models.meter import Meter
 from popi_prompt.models.model import Sampling
 from popi_prompt.models.route import Route
+from popi_prompt.models.spent import Caps
 from popi_prompt.prompts import Message, Messages
 from popi_prompt.rewards import PopiReward
 from popi_prompt.rows import COMPILED, MARGIN, NO_CONTEXT, UNTUNED

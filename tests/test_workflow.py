@@ -17,9 +17,9 @@ from popi_prompt.evaluation import Failure, Outcome
 from popi_prompt.events import Event, Improved, TrialFinished
 from popi_prompt.models.call import Call
 from popi_prompt.models.door import Door
-from popi_prompt.models.meter import Caps
 from popi_prompt.models.model import Sampling
 from popi_prompt.models.route import Route
+from popi_prompt.models.spent import Caps
 from popi_prompt.optimizers import Found, Task
 from popi_prompt.optimizers.popi import PopiOptimizer
 from popi_prompt.program import Program, load

@@ -12,7 +12,7 @@ from typing import Any
 from popi_prompt.errors import DataError, UsageError
 from popi_prompt.evaluation import Failure, Outcome, Result
 from popi_prompt.files import parse_json, read_bytes, write_text
-from popi_prompt.models.meter import Spent
+from popi_prompt.models.spent import Spent
 from popi_prompt.rows import Row
 from popi_prompt.scorers.scorer import PairScore
 

@@ -16,7 +16,8 @@ from popi_prompt.bench.settings import BenchSettings
 from popi_prompt.errors import BudgetExceeded
 from popi_prompt.events import Noted, Observer, ignore
 from popi_prompt.files import check_writable
-from popi_prompt.models.meter import Meter, Spent
+from popi_prompt.models.meter import Meter
+from popi_prompt.models.spent import Spent
 from popi_prompt.report import Report
 
 

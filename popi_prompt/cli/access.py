@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +15,7 @@ from popi_prompt.errors import UsageError
 
 if TYPE_CHECKING:
     from popi_prompt.models.access import Access
-    from popi_prompt.models.meter import Spent
+    from popi_prompt.models.spent import Spent
 
 SCORERS = "likelihood, choice, judge, similarity, or module:function."
 EMBEDDING_DEFAULT = "default: the generator if it is local"
@@ -52,7 +52,7 @@ class AccessOptions:
         """What they mean. Raises `UsageError` for what cannot work."""
         from popi_prompt.models.access import Access
         from popi_prompt.models.config import load_config
-        from popi_prompt.models.meter import Caps
+        from popi_prompt.models.spent import Caps
 
         for option, most in (("--max-usd", self.max_usd), ("--max-minutes", self.max_minutes)):
             if most is not None and not 0 <= most < math.inf:
@@ -73,7 +73,7 @@ access_options = gathered(_OPTIONS, AccessOptions, "options")
 
 def print_bill(spent: Mapping[str, Spent]) -> None:
     """One line on stderr: what each role has used, where anything left this process."""
-    from popi_prompt.models.meter import shown
+    from popi_prompt.models.spent import shown
 
     if not any(each.usd != 0 or each.unconfirmed for each in spent.values()):
         return
@@ -84,10 +84,3 @@ def print_bill(spent: Mapping[str, Spent]) -> None:
             f"{role} {each.calls} calls, {each.tokens_in} + {each.tokens_out} tokens, {cost}"
         )
     click.echo(f"Used: {'; '.join(parts)}", err=True)
-
-
-def bill_record(spent: Mapping[str, Spent]) -> dict[str, Any]:
-    """The same as JSON."""
-    from dataclasses import asdict
-
-    return {role: asdict(each) for role, each in spent.items()}

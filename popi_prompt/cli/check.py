@@ -13,7 +13,6 @@ from popi_prompt.cli.access import (
     SCORERS,
     AccessOptions,
     access_options,
-    bill_record,
     print_bill,
 )
 from popi_prompt.cli.gathered import gathered
@@ -100,7 +99,9 @@ def command(data: Path, wanted: CheckOptions, as_json: bool, options: AccessOpti
         found = check(users, door, scorers, max_users=most, seed=seed, observer=display)
     print_bill(door.spent())
     if as_json:
-        print_json({**record(found), "spent": bill_record(door.spent())})
+        from popi_prompt.models.spent import spent_record
+
+        print_json({**record(found), "spent": spent_record(door.spent())})
     else:
         _print(found, data)
 

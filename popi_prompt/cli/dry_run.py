@@ -8,7 +8,7 @@ from rich.table import Table
 
 from popi_prompt.cli.render import print_json, stdout
 from popi_prompt.estimate import Estimate, RoleEstimate
-from popi_prompt.models.meter import Caps, shown
+from popi_prompt.models.spent import Caps, shown
 
 
 def print_estimate(found: Estimate, caps: Caps, as_json: bool) -> None:

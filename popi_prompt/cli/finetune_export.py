@@ -13,7 +13,6 @@ from popi_prompt.cli.access import (
     SCORERS,
     AccessOptions,
     access_options,
-    bill_record,
     print_bill,
 )
 from popi_prompt.cli.gathered import gathered
@@ -200,8 +199,9 @@ def command(
     print_bill(door.spent())
     if as_json:
         from popi_prompt.cli.render import print_json
+        from popi_prompt.models.spent import spent_record
 
-        print_json({**done.as_record(), "spent": bill_record(door.spent())})
+        print_json({**done.as_record(), "spent": spent_record(door.spent())})
         return
     from popi_prompt.cli.finetune_tables import print_export
 

@@ -24,7 +24,7 @@ from popi_prompt.events import (
     PhaseStarted,
     TrialFinished,
 )
-from popi_prompt.models.meter import shown
+from popi_prompt.models.spent import shown
 from popi_prompt.program import Program
 
 _EVERY_SECONDS = 10.0

@@ -13,9 +13,10 @@ from popi_prompt.models.cache import AnswerCache
 from popi_prompt.models.cache_stats import default_path
 from popi_prompt.models.config import RoleConfig
 from popi_prompt.models.door import Door
-from popi_prompt.models.meter import Caps, Meter
+from popi_prompt.models.meter import Meter
 from popi_prompt.models.roles import STANDS_IN, Role
 from popi_prompt.models.route import Route
+from popi_prompt.models.spent import Caps
 from popi_prompt.models.trace import Trace
 
 

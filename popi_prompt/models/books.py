@@ -12,11 +12,12 @@ from popi_prompt.models.attribution import attribution
 from popi_prompt.models.cache_key import JSON
 from popi_prompt.models.call import Call
 from popi_prompt.models.failures import Failures
-from popi_prompt.models.meter import Account, Meter, Spent, paying
+from popi_prompt.models.meter import Account, Meter, paying
 from popi_prompt.models.model import Answer, Model
 from popi_prompt.models.request import Kept, Request, from_json, to_json
 from popi_prompt.models.roles import Role
 from popi_prompt.models.route import Route
+from popi_prompt.models.spent import Spent
 
 if TYPE_CHECKING:
     from popi_prompt.models.capability import Capability

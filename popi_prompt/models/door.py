@@ -12,7 +12,7 @@ from popi_prompt.errors import BadResponse, CallError, ModelError, UsageError
 from popi_prompt.models.attribution import attribution
 from popi_prompt.models.books import Books, Question
 from popi_prompt.models.failures import Failures
-from popi_prompt.models.meter import Meter, Spent, unknown_price
+from popi_prompt.models.meter import Meter, unknown_price
 from popi_prompt.models.model import (
     Answer,
     EmbeddingModel,
@@ -26,6 +26,7 @@ from popi_prompt.models.request import Kept, Request
 from popi_prompt.models.roles import ROLES as ROLES
 from popi_prompt.models.roles import Role
 from popi_prompt.models.route import Route, ScoringMethod
+from popi_prompt.models.spent import Spent
 from popi_prompt.prompts import Message, Messages
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ from typing import Literal
 from popi_prompt.models import imagined
 from popi_prompt.models.capability import Capability, probe_methods
 from popi_prompt.models.litellm_model import LiteLLMModel
-from popi_prompt.models.meter import Spent, account
+from popi_prompt.models.meter import account
 from popi_prompt.models.model import Answer, Model, Sampling
 from popi_prompt.models.prices import price_of
 from popi_prompt.models.route import Route, ScoringMethod
+from popi_prompt.models.spent import Spent
 from popi_prompt.models.stopwatch import wait
 from popi_prompt.prompts import Messages
 

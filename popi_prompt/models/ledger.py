@@ -8,7 +8,7 @@ from typing import Any
 
 from popi_prompt.errors import DataError
 from popi_prompt.lines import Lines
-from popi_prompt.models.meter import Charged, Spent
+from popi_prompt.models.spent import Charged, Spent
 
 
 class Ledger:

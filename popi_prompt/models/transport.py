@@ -23,10 +23,11 @@ from popi_prompt.models.litellm_errors import (
     retry_after,
     typed,
 )
-from popi_prompt.models.meter import Account, Spent, Ticket, account
+from popi_prompt.models.meter import Account, Ticket, account
 from popi_prompt.models.openai_client import embedding_client, text_client
 from popi_prompt.models.prices import price_of
 from popi_prompt.models.route import Route
+from popi_prompt.models.spent import Spent
 from popi_prompt.models.unlogged import silence, unlogged_chat
 
 CONCURRENCY = 8

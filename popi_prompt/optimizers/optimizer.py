@@ -14,7 +14,7 @@ from popi_prompt.events import Observer
 from popi_prompt.generator import Generator
 from popi_prompt.guard import Guard
 from popi_prompt.models.door import Door
-from popi_prompt.models.meter import Spent
+from popi_prompt.models.spent import Spent
 from popi_prompt.optimizers.effort import MEDIUM, Effort
 from popi_prompt.optimizers.points import Point
 from popi_prompt.prompts import Conditioning

@@ -17,18 +17,17 @@ import numpy as np
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.errors import OptimizationError
-from popi_prompt.evaluation import Failure, Outcome, Result, evaluate
+from popi_prompt.evaluation import Failure, Result, evaluate, failed, outcomes
 from popi_prompt.events import PhaseStarted, TrialFinished
 from popi_prompt.inference import summarizer
 from popi_prompt.models.attribution import attributed
+from popi_prompt.optimizers.allowance import Allowance
 from popi_prompt.optimizers.optimizer import Found, Task
 from popi_prompt.optimizers.points import Point, undominated
-from popi_prompt.optimizers.popi import openings
+from popi_prompt.optimizers.popi import BLOCK, openings
 from popi_prompt.optimizers.racing import hopeless
 from popi_prompt.optimizers.sampling import Sampler
 from popi_prompt.optimizers.space import Choice, Space, build_space
-
-_BLOCK = 4
 
 
 class ParetoOptimizer:
@@ -47,7 +46,7 @@ class _Search:
         self._task = task
         self._space = Space()
         self._users = task.validation()
-        self._asked = task.door.asked()
+        self._allowance = Allowance(task)
         self._tried: dict[Candidate, tuple[Result, ...]] = {}
         self._points: dict[Candidate, Point] = {}
         self._front: tuple[Point, ...] = ()
@@ -74,12 +73,8 @@ class _Search:
         return Found(best.candidate, best.reward, self._task.trials)
 
     def _affords(self, more: int = 0) -> bool:
-        """Whether one more trial on all users, and so much `more`, is within the effort's calls."""
-        most = self._task.effort.calls
-        if most is None or not self._front:
-            return True
-        trial = len(self._users) + sum(len(user.pairs) for user in self._users)
-        return self._task.door.asked() - self._asked + trial + more <= most
+        """Whether the effort allows one more trial and so much `more`; a first one always."""
+        return not self._front or self._allowance.affords(more)
 
     def _trial(self, choice: Choice, sampler: Sampler) -> None:
         candidate = self._space.candidate(choice)
@@ -108,27 +103,27 @@ class _Search:
         results: tuple[Result, ...] = ()
         summarize = summarizer(candidate, self._task.door)
         metric = self._task.metric(candidate.conditioning)
-        for start in range(0, len(self._users), _BLOCK):
+        for start in range(0, len(self._users), BLOCK):
             if self._hopeless(results):
                 break
-            results += evaluate(self._users[start : start + _BLOCK], summarize, metric)
+            results += evaluate(self._users[start : start + BLOCK], summarize, metric)
         return results
 
     def _note(self, candidate: Candidate) -> None:
         """A candidate that was scored to the end is a point; the best one is kept."""
         results = self._tried[candidate]
-        outcomes = _outcomes(results)
-        if not outcomes:
+        scored = outcomes(results)
+        if not scored:
             self._reason = next(each.reason for each in results if isinstance(each, Failure))
-        if not outcomes or len(results) < len(self._users):
+        if not scored or len(results) < len(self._users):
             return
         point = self._points[candidate] = Point(
             candidate,
-            reward=_mean([each.reward for each in outcomes.values()]),
-            tokens=_mean([each.tokens for each in outcomes.values()]),
-            margin=_mean([each.margin for each in outcomes.values()]),
-            users=len(outcomes),
-            failed=_failures(results),
+            reward=_mean([each.reward for each in scored.values()]),
+            tokens=_mean([each.tokens for each in scored.values()]),
+            margin=_mean([each.margin for each in scored.values()]),
+            users=len(scored),
+            failed=failed(results),
         )
         self._front = undominated(self._points.values())
         self._task.point(point)
@@ -138,16 +133,16 @@ class _Search:
     def _values(self, candidate: Candidate) -> tuple[float, float] | None:
         """What the sampler learns from: nothing of candidates that fail more than others."""
         results = self._tried.get(candidate, ())
-        outcomes = _outcomes(results).values()
-        if not outcomes or (self._front and _failures(results) > self._front[0].failed):
+        scored = outcomes(results).values()
+        if not scored or (self._front and failed(results) > self._front[0].failed):
             return None
-        return _mean([each.reward for each in outcomes]), _mean([each.tokens for each in outcomes])
+        return _mean([each.reward for each in scored]), _mean([each.tokens for each in scored])
 
     def _hopeless(self, results: Sequence[Result]) -> bool:
         """Whether it fails on more users than the front, or one of the front clearly beats it."""
         if not self._front or not results:
             return False
-        if _failures(results) > self._front[0].failed:
+        if failed(results) > self._front[0].failed:
             return True
         return any(_beaten(results, self._tried[each.candidate]) for each in self._front)
 
@@ -157,21 +152,13 @@ def _beaten(results: Sequence[Result], other: Sequence[Result]) -> bool:
 
     Compared on the users of `results`. One that fails on fewer of them is not beaten.
     """
-    mine, theirs = _outcomes(results), _outcomes(other)
+    mine, theirs = outcomes(results), outcomes(other)
     both = [user for user in mine if user in theirs]
-    if not both or _failures(results) < _failures(other[: len(results)]):
+    if not both or failed(results) < failed(other[: len(results)]):
         return False
     if _mean([mine[user].tokens - theirs[user].tokens for user in both]) < 0:
         return False
     return hopeless([mine[user].reward - theirs[user].reward for user in both])
-
-
-def _outcomes(results: Sequence[Result]) -> dict[str, Outcome]:
-    return {each.user_id: each for each in results if isinstance(each, Outcome)}
-
-
-def _failures(results: Sequence[Result]) -> int:
-    return sum(isinstance(each, Failure) for each in results)
 
 
 def _mean(values: Sequence[float]) -> float:

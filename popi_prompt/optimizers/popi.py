@@ -20,10 +20,11 @@ import numpy as np
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.errors import OptimizationError
-from popi_prompt.evaluation import Failure, Outcome, Result, evaluate
+from popi_prompt.evaluation import Failure, Result, evaluate, failed, mean_tokens, outcomes
 from popi_prompt.events import PhaseStarted, TrialFinished
 from popi_prompt.inference import summarizer
 from popi_prompt.models.attribution import attributed
+from popi_prompt.optimizers.allowance import Allowance
 from popi_prompt.optimizers.crossover import Grown, crossed
 from popi_prompt.optimizers.effort import Round
 from popi_prompt.optimizers.optimizer import Found, Task
@@ -35,7 +36,7 @@ from popi_prompt.optimizers.shortening import reading, shortened
 from popi_prompt.optimizers.space import Choice, Space, build_space
 from popi_prompt.prompts import VIEWS
 
-_BLOCK = 4
+BLOCK = 4  # users, after which a race is looked at
 
 Move = Callable[[], Grown | None]
 
@@ -57,7 +58,7 @@ class _Search:
         self._space = Space()
         self._users = task.validation()
         self._rng = np.random.default_rng(task.seed)
-        self._asked = task.door.asked()
+        self._allowance = Allowance(task)
         self._best: Found | None = None
         self._results: list[Result] = []  # the best one's
         self._rewards: dict[Candidate, float | None] = {}  # None where it was stopped
@@ -102,12 +103,8 @@ class _Search:
                 done += 1
 
     def _affords(self, more: int = 0) -> bool:
-        """Whether one more trial on all users, and so much `more`, is within the effort's calls."""
-        most = self._task.effort.calls
-        if most is None or self._best is None:
-            return True
-        trial = len(self._users) + sum(len(user.pairs) for user in self._users)
-        return self._task.door.asked() - self._asked + trial + more <= most
+        """Whether the effort allows one more trial and so much `more`; a first one always."""
+        return self._best is None or self._allowance.affords(more)
 
     def _moves(self) -> dict[str, Move]:
         return {
@@ -166,7 +163,7 @@ class _Search:
             self._standing.append((self._gap(results), choice))
         reward = self._rewards.get(candidate)
         self._sampler.tell(choice, reward)
-        self._tell(move, choice, reward, _tokens(results))
+        self._tell(move, choice, reward, mean_tokens(results))
         self._number += 1
 
     def _score(self, candidate: Candidate, results: list[Result], opening: bool) -> float | None:
@@ -177,8 +174,8 @@ class _Search:
         """
         summarize = summarizer(candidate, self._task.door)
         metric = self._task.metric(candidate.conditioning)
-        for start in range(0, len(self._users), _BLOCK):
-            results += evaluate(self._users[start : start + _BLOCK], summarize, metric)
+        for start in range(0, len(self._users), BLOCK):
+            results += evaluate(self._users[start : start + BLOCK], summarize, metric)
             if self._best is not None and self._hopeless(results):
                 return None
         if not _rewards(results):
@@ -202,7 +199,7 @@ class _Search:
         best = self._best
         if best is None:
             return True
-        gained = _failures(self._results) - _failures(results)
+        gained = failed(self._results) - failed(results)
         if gained:
             return gained > 0
         if reward != best.reward:
@@ -214,9 +211,9 @@ class _Search:
 
     def _hopeless(self, results: Sequence[Result]) -> bool:
         """Whether it fails on more users than the best, or pays less by the paired test."""
-        if _failures(results) > _failures(self._results):
+        if failed(results) > failed(self._results):
             return True
-        if _failures(results) < _failures(self._results[: len(results)]):
+        if failed(results) < failed(self._results[: len(results)]):
             return False
         return hopeless(self._gaps(results))
 
@@ -266,13 +263,4 @@ def openings(space: Space, fresh: Space, before: int, trials: int) -> list[Choic
 
 
 def _rewards(results: Sequence[Result]) -> dict[str, float]:
-    return {each.user_id: each.reward for each in results if isinstance(each, Outcome)}
-
-
-def _failures(results: Sequence[Result]) -> int:
-    return sum(isinstance(each, Failure) for each in results)
-
-
-def _tokens(results: Sequence[Result]) -> float | None:
-    counts = [each.tokens for each in results if isinstance(each, Outcome)]
-    return float(np.mean(counts)) if counts else None
+    return {user: each.reward for user, each in outcomes(results).items()}

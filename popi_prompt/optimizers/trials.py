@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 
 import numpy as np
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.errors import OptimizationError
-from popi_prompt.evaluation import Failure, Outcome, Result, evaluate
+from popi_prompt.evaluation import Failure, Result, evaluate, mean_tokens, outcomes
 from popi_prompt.events import PhaseStarted, TrialFinished
 from popi_prompt.inference import summarizer
 from popi_prompt.models.attribution import attributed
@@ -77,7 +76,7 @@ class Trials:
 
     def _finish(self, candidate: Candidate, results: list[Result]) -> None:
         self._scored += 1
-        rewards = {each.user_id: each.reward for each in results if isinstance(each, Outcome)}
+        rewards = {user: each.reward for user, each in outcomes(results).items()}
         failures = len(results) - len(rewards)
         # In the order of users, not of threads: a mean of floats depends on it.
         reward = float(np.mean([rewards[name] for name in sorted(rewards)])) if rewards else None
@@ -97,7 +96,7 @@ class Trials:
                 reward,
                 highest,
                 params=self._params(candidate),
-                tokens=_tokens(results),
+                tokens=mean_tokens(results),
             )
         )
 
@@ -105,11 +104,6 @@ class Trials:
         """Instructions are numbered as they come, like the candidates."""
         number = self._instructions.setdefault(candidate.instruction, len(self._instructions))
         return {"instruction": number, "demonstrations": len(candidate.demonstrations)}
-
-
-def _tokens(results: Sequence[Result]) -> float | None:
-    counts = [each.tokens for each in results if isinstance(each, Outcome)]
-    return sum(counts) / len(counts) if counts else None
 
 
 def _shortened(candidate: Candidate) -> str:

@@ -16,7 +16,7 @@ from popi_prompt.lines import Lines
 from popi_prompt.models.door import Door
 from popi_prompt.models.failures import Failures
 from popi_prompt.models.ledger import Ledger
-from popi_prompt.models.meter import Spent
+from popi_prompt.models.spent import Spent
 from popi_prompt.optimizers import Kept
 from popi_prompt.program import Program
 from popi_prompt.runs.trials import TrialLog
