@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -300,12 +301,12 @@ json_values = st.recursive(
 
 @given(json_values, json_values)
 def test_any_json_is_a_front_or_one_clear_line(members: object, whole: object) -> None:
-    with pytest.MonkeyPatch.context() as patch:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "any.json"
         for raw in (whole, {"popi_prompt_front": 1, "members": members}):
-            text = json.dumps(raw).encode()
-            patch.setattr("popi_prompt.front.read_bytes", lambda path, text=text: text)
-            with pytest.raises(ProgramError, match=r"^any\.json: [^\n]+$"):
-                load_front("any.json")
+            path.write_text(json.dumps(raw), encoding="utf-8")
+            with pytest.raises(ProgramError, match=r"any\.json: [^\n]+$"):
+                load_front(path)
 
 
 # the command line
