@@ -52,17 +52,17 @@ class Settings:
     folds: int | None = None
     access: Access = field(default_factory=Access)
 
-    def effort(self) -> Effort:
-        """How much the search looks at.
-
-        Raises `UsageError` for an `auto` that is none, or beside `trials`.
-        """
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for an `auto` that is none, or beside `trials`."""
         if self.auto is not None and self.auto not in EFFORTS:
             raise UsageError(f"unknown auto {self.auto!r}; known: {', '.join(EFFORTS)}")
         if self.auto is not None and self.trials is not None:
             raise UsageError(
                 f"auto is {self.auto!r} and trials are {self.trials}; drop one, as auto sets trials"
             )
+
+    def effort(self) -> Effort:
+        """How much the search looks at."""
         effort = effort_for(self.auto, self.access.caps.calls)
         if self.auto is not None:
             return effort

@@ -958,6 +958,8 @@ def test_an_option_that_cannot_work_is_a_usage_error(
     assert says in result.stderr.strip().splitlines()[-1]
     assert "Traceback" not in result.output
     assert not output.exists()
+    if "--scorer" not in options:  # a scorer is made for models that are open: inside the run
+        assert not output.with_suffix(".runs").exists()
 
 
 def test_too_few_users_are_one_clear_line(models: Models, tmp_path: Path) -> None:

@@ -58,9 +58,9 @@ def test_medium_is_the_default_and_a_named_effort_says_how_many_trials() -> None
 
 def test_an_effort_beside_trials_or_none_that_is_known_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="drop one"):
-        optimize(HUNDRED, Settings(auto="light", trials=4), door=door())
+        Settings(auto="light", trials=4)
     with pytest.raises(UsageError, match="unknown auto 'huge'; known: light, medium, heavy"):
-        optimize(HUNDRED, Settings(auto="huge"), door=door())  # type: ignore[arg-type]
+        Settings(auto="huge")  # type: ignore[arg-type]
 
 
 def test_the_program_says_how_many_trials_its_effort_has() -> None:
