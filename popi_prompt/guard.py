@@ -1,7 +1,7 @@
 """What may be in a program: no text of users who measure it, and of none where demos are synthetic.
 
-Compared are six words in a row, without case and punctuation, twelve of real signals. A name, or
-anything else shorter than that, is not seen.
+Compared are six words in a row, without case and punctuation, twelve in demonstrations of real
+users. A name, or anything else shorter than that, is not seen.
 """
 
 from __future__ import annotations
@@ -16,22 +16,24 @@ from popi_prompt.schema import User, texts_in_pairs, texts_in_signals
 from popi_prompt.split import Split
 
 MOST_CHARACTERS = 2_000  # of any instruction
-# Words in a row of a pair that real signals may not share: six are often "edit this passage to make
-# it", which many prompts begin with.
-_COPIED_SIGNALS = 12
+# Words in a row that a demonstration of a real user may not share: six are often "edit this passage
+# to make it", which many prompts begin with, or how a small model begins what it says of anybody.
+_COPIED_REAL = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
     """Keeps texts out of candidates. The default one lets all through but endless instructions.
 
-    `written` is what no instruction and no summary may repeat, `shown` what no signals of a
-    demonstration may. `users` counts those whose texts are in `written`.
+    `written` is what no instruction and no new summary may repeat, `shown` and `summarized` what
+    signals and summary of a demonstration may not. `users` counts those whose texts are in
+    `written`.
     """
 
     demos: Demos = "real"
     written: Runs = field(default_factory=Runs)
     shown: Runs = field(default_factory=Runs)
+    summarized: Runs = field(default_factory=Runs)
     users: int = 0
 
     def allows(self, text: str) -> bool:
@@ -55,7 +57,7 @@ class Guard:
         return replace(candidate, instruction=instruction, demonstrations=kept)
 
     def _allows_demo(self, demo: Demonstration) -> bool:
-        return not self.shown.shared(demo.signals) and self.allows(demo.summary)
+        return not (self.shown.shared(demo.signals) or self.summarized.shared(demo.summary))
 
     def prove(self, candidate: Candidate) -> None:
         """Raise `PrivacyError` unless no text of it shares a run with any user, if synthetic."""
@@ -83,20 +85,20 @@ def make_guard(demos: Demos | None, everyone: Sequence[User], split: Split) -> G
     """By default demos are real where every user is marked public, else synthetic.
 
     Synthetic: no text may repeat signals or pairs of anybody. Real: no instruction or summary may
-    repeat those of users to choose by or held out, and no demonstration their pairs; signals of
-    different users are often about the same prompts. Raises `PrivacyError` where a user quotes
-    the untuned program, which could not be written.
+    repeat those of users to choose by or held out, and no demonstration's signals their pairs;
+    signals of different users are often about the same prompts. Raises `PrivacyError` where a user
+    quotes the untuned program, which could not be written.
     """
     kind = demos_of(demos, everyone)
     if kind == "synthetic":
         of_all = Runs(_texts(everyone))
-        guard = Guard(kind, of_all, of_all, len(everyone))
+        guard = Guard(kind, of_all, of_all, of_all, len(everyone))
         guard.prove(UNTUNED_CANDIDATE)
         return guard
     measuring = (*split.val, *split.test)
-    texts = (text for user in measuring for text in texts_in_pairs(user))
-    pairs = Runs(texts, _COPIED_SIGNALS)
-    return Guard(kind, Runs(_texts(measuring)), pairs, len(measuring))
+    pairs = Runs((text for user in measuring for text in texts_in_pairs(user)), _COPIED_REAL)
+    summarized = Runs(_texts(measuring), _COPIED_REAL)
+    return Guard(kind, Runs(_texts(measuring)), pairs, summarized, len(measuring))
 
 
 def demos_of(demos: Demos | None, users: Sequence[User]) -> Demos:
