@@ -1,4 +1,4 @@
-"""What may be in a program, and what comes out of one: six words in a row decide."""
+"""What may be in a program, and what comes out of one: words in a row decide, six or twelve."""
 
 from __future__ import annotations
 
@@ -131,6 +131,15 @@ def test_real_allows_signals_that_other_users_have_as_well() -> None:
     guard = make_guard("real", (TRAIN, same, TEST), Split((TRAIN,), (same,), (TEST,)))
     assert guard.allows_user(TRAIN)
     assert not guard.allows(SECRET)  # but nobody else should speak like a held-out user
+
+
+def test_what_is_said_of_a_real_user_may_sound_like_others_up_to_twelve_words() -> None:
+    start = Demonstration("- Rain falls.", f"It says: {' '.join(HELD_OUT.split()[:11])}.")
+    copied = Demonstration("- Rain falls.", f"It says: {' '.join(HELD_OUT.split()[:12])}.")
+    candidate = Candidate("Sum up.", (start, copied))
+    real = make_guard("real", EVERYONE, SPLIT).screened(candidate)
+    assert real.demonstrations == (start,)
+    assert make_guard("synthetic", EVERYONE, SPLIT).screened(candidate).demonstrations == ()
 
 
 @pytest.mark.parametrize("demos", ["synthetic", "real"])
