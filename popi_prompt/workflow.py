@@ -2,83 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from popi_prompt.budget import shortfalls
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.dataset import fingerprint
 from popi_prompt.drawing import at_most, sample
-from popi_prompt.errors import BudgetExceeded, CallError
-from popi_prompt.evaluation import Failure, in_parallel
-from popi_prompt.events import Advanced, Improved, Noted, Observer, PhaseStarted, ignore
+from popi_prompt.errors import BudgetExceeded
+from popi_prompt.events import Improved, Noted, Observer, ignore
 from popi_prompt.folds import Folds, cross_validate
-from popi_prompt.front import Member, members
-from popi_prompt.generator import Generator
+from popi_prompt.front import members
 from popi_prompt.guard import demos_of, make_guard
-from popi_prompt.inference import summarizer
 from popi_prompt.models.door import Door
 from popi_prompt.models.roles import RECORDED
-from popi_prompt.models.spent import Spent, spent_record
+from popi_prompt.optimized import Optimized
 from popi_prompt.optimizers import Kept, make_optimizer
 from popi_prompt.program import Origin, Program
 from popi_prompt.provenance import versions, with_demos, with_scores
 from popi_prompt.report import Report
-from popi_prompt.rows import COMPILED, UNTUNED
 from popi_prompt.runs import Run, RunFolder, Unrecorded, open_run, resolve
 from popi_prompt.schema import User
 from popi_prompt.scorers import Scorer, make_scorer
-from popi_prompt.search import open_scoring, search
+from popi_prompt.search import Searched, open_scoring, search
 from popi_prompt.settings import Settings
 from popi_prompt.split import Split, split_folds, split_users
-from popi_prompt.summaries import Summary
-
-
-@dataclass(frozen=True, slots=True)
-class Optimized:
-    """The program, and the report on held-out users it never saw.
-
-    `found` is the search's best candidate, `curve` what it kept on the way. `found` is the
-    program's where the interval of its gain in D excludes 0 upward, or by `force`; else the program
-    is the untuned one.
-
-    `stopped` says which cap ended the run early: the program is then the best one so far, and the
-    report has no rows. `spent` is by role, `folds` included, which are None unless asked for.
-    `front` is that of reward against tokens, the best reward first, where "pareto" has searched.
-    """
-
-    program: Program
-    report: Report
-    split: Split
-    found: Candidate
-    spent: Mapping[str, Spent] = field(default_factory=dict)
-    stopped: str | None = None
-    curve: tuple[Kept, ...] = ()
-    folds: Folds | None = None
-    front: tuple[Member, ...] = ()
-
-    @property
-    def shipped(self) -> str:
-        """The program's row in the report: "compiled" or "untuned"."""
-        return UNTUNED if self.program.candidate == UNTUNED_CANDIDATE else COMPILED
-
-    @property
-    def kept_baseline(self) -> bool:
-        """Whether the untuned program is shipped in place of what the search found."""
-        return self.program.candidate != self.found
-
-    def as_record(self) -> dict[str, Any]:
-        """Plain JSON values: how it ended, what it spent, and the report."""
-        folds = {} if self.folds is None else {"folds": self.folds.as_record()}
-        return {
-            "stopped": self.stopped,
-            "shipped": self.shipped,
-            "spent": spent_record(self.spent),
-            **folds,
-            **self.report.as_record(),
-        }
 
 
 def optimize(
@@ -126,13 +75,8 @@ def optimize(
             observer(Improved(better))
 
         searched = search(split, scoring, settings, running.observer(), keep, guard)
-        found, stopped = searched.found, searched.stopped
-        report = Report((), scoring.scorer.name, scoring.scorer.prefers_label)
-        if stopped is None:
-            try:
-                report = _reported(found, split, scoring, settings, observer)
-            except BudgetExceeded as stop:
-                stopped = str(stop)
+        found = searched.found
+        report, stopped = _measured(searched, split, scoring, settings, observer)
         shipped = found if settings.force or stopped or _proven(report) else UNTUNED_CANDIDATE
         guard.prove(shipped)
         program = _program(shipped, door, with_scores(origin, report, shipped))
@@ -175,6 +119,19 @@ def _folds(
         return _reported(searched.found, split, scoring, settings, observer)
 
     return cross_validate(splits, run)
+
+
+def _measured(
+    searched: Searched, split: Split, scoring: Scoring, settings: Settings, observer: Observer
+) -> tuple[Report, str | None]:
+    """The report, without rows if a cap has ended the search or ends this; which cap."""
+    stopped = searched.stopped
+    if stopped is None:
+        try:
+            return _reported(searched.found, split, scoring, settings, observer), None
+        except BudgetExceeded as stop:
+            stopped = str(stop)
+    return Report((), scoring.scorer.name, scoring.scorer.prefers_label), stopped
 
 
 def _reported(
@@ -221,44 +178,6 @@ def untuned(settings: Settings, users: Sequence[User]) -> Program:
     with settings.door() as door:
         origin = _origin(settings, make_scorer(settings.scorer, door), users)
         return _program(UNTUNED_CANDIDATE, door, replace(origin, trials=0))
-
-
-def infer_all(
-    program: Program, users: Sequence[User], observer: Observer = ignore
-) -> tuple[tuple[Summary, ...], tuple[Failure, ...]]:
-    """Summaries of all users, in their order, and the users that failed."""
-    door = program.door
-    summarize = summarizer(program.candidate, door)
-    generator = Generator(door, program.candidate.conditioning)
-
-    def one(user: User) -> Summary | Failure:
-        try:
-            text = summarize(user)
-            return Summary(user.user_id, text, generator.overhead(text))
-        except CallError as error:
-            return Failure(user.user_id, str(error))
-        finally:
-            observer(Advanced())
-
-    observer(PhaseStarted("inferring summaries", len(users)))
-    results = in_parallel(one, users, door.model("inference").concurrency)
-    summaries = tuple(each for each in results if isinstance(each, Summary))
-    return summaries, tuple(each for each in results if isinstance(each, Failure))
-
-
-def held_out(program: Program, users: Sequence[User]) -> tuple[User, ...]:
-    """The users a program never saw: the test part of its own data, all users of other data."""
-    split = own_split(program, users)
-    return tuple(user for user in users if user.pairs) if split is None else split.test
-
-
-def own_split(program: Program, users: Sequence[User]) -> Split | None:
-    """The parts by which the program was compiled; None where it was from other users."""
-    for count in (None, program.origin.users):
-        own = sample(users, count, program.origin.seed)
-        if fingerprint(own) == program.origin.dataset:
-            return split_users(own, seed=program.origin.seed)
-    return None
 
 
 def _described(split: Split) -> str:

@@ -47,9 +47,9 @@ from popi_prompt.rows import (
     Row,
 )
 from popi_prompt.schema import Pair
+from popi_prompt.seen import held_out
 from popi_prompt.split import split_users
 from popi_prompt.testing import FakeChatModel, FakeModel
-from popi_prompt.workflow import held_out
 
 MODELS = {"generator": "fake/g", "inference": "fake/i", "proposer": "fake/i"}
 SETTINGS = BenchSettings(generators=("fake/g",))

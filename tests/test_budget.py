@@ -27,6 +27,7 @@ from popi_prompt.models.config import RoleConfig
 from popi_prompt.models.door import Door
 from popi_prompt.models.roles import ROLES
 from popi_prompt.models.spent import Caps, Spent, total
+from popi_prompt.optimized import Optimized
 from popi_prompt.power import fewest_users, smallest_gain, users_needed
 from popi_prompt.schema import Pair, User
 from popi_prompt.scorers import FunctionScorer
@@ -34,7 +35,7 @@ from popi_prompt.settings import Settings
 from popi_prompt.split import Split, split_users
 from popi_prompt.stub_server import StubServer
 from popi_prompt.testing import fake_door
-from popi_prompt.workflow import Optimized, optimize
+from popi_prompt.workflow import optimize
 
 DATA = Path(__file__).parent.parent / "datasets" / "tastes.jsonl"
 NAME = "openai/gpt-4o-mini"

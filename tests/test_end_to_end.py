@@ -14,7 +14,7 @@ import popi_prompt
 from popi_prompt.cli.main import cli
 from popi_prompt.errors import MissingDependency
 from popi_prompt.models.weights import find_weights
-from popi_prompt.workflow import held_out
+from popi_prompt.seen import held_out
 
 pytest.importorskip("llama_cpp")
 

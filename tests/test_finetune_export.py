@@ -43,9 +43,9 @@ from popi_prompt.models.model import Sampling
 from popi_prompt.models.spent import Caps
 from popi_prompt.prompts import Messages
 from popi_prompt.schema import Persona, User
+from popi_prompt.seen import held_out
 from popi_prompt.split import split_users
 from popi_prompt.testing import FakeModel, fake_door
-from popi_prompt.workflow import held_out
 
 PEOPLE = users()
 

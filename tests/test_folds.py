@@ -15,12 +15,13 @@ from popi_prompt.folds import Fold, cross_validate
 from popi_prompt.intervals import bootstrap
 from popi_prompt.models.door import Door
 from popi_prompt.models.spent import Caps
+from popi_prompt.optimized import Optimized
 from popi_prompt.report import Report
 from popi_prompt.rows import COMPILED, MARGIN, UNTUNED, gaps
 from popi_prompt.schema import Pair, Preference, User, prompts_in_signals
 from popi_prompt.settings import Settings
 from popi_prompt.split import Split, normal, split_folds
-from popi_prompt.workflow import Optimized, optimize
+from popi_prompt.workflow import optimize
 
 
 def prompts(users: tuple[User, ...]) -> set[str]:

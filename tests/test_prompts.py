@@ -18,9 +18,11 @@ from popi_prompt.prompts import (
     choice_messages,
     inference_messages,
     judge_messages,
+    render_signals,
+)
+from popi_prompt.proposals import (
     proposal_messages,
     reflection_messages,
-    render_signals,
     summary_feedback,
     summary_request,
 )

@@ -32,13 +32,14 @@ from popi_prompt.models.config import RoleConfig
 from popi_prompt.models.door import Door
 from popi_prompt.models.model import Answer, Sampling
 from popi_prompt.models.spent import Caps, total
+from popi_prompt.optimized import Optimized
 from popi_prompt.optimizers import OPTIMIZERS
 from popi_prompt.prompts import Messages
 from popi_prompt.runs import RunFolder, default_folder, resolve
 from popi_prompt.settings import Settings
 from popi_prompt.split import split_users
 from popi_prompt.testing import FakeModel
-from popi_prompt.workflow import Optimized, optimize
+from popi_prompt.workflow import optimize
 
 SETTINGS = Settings(trials=4, seed=1, demos="real", force=True, optimizer="random")
 Fails = Callable[[Messages], ModelError | None]

@@ -15,20 +15,23 @@ from popi_prompt.drawing import sample
 from popi_prompt.errors import BadResponse, ModelError, OptimizationError, UsageError
 from popi_prompt.evaluation import Failure, Outcome
 from popi_prompt.events import Event, Improved, TrialFinished
+from popi_prompt.inferring import infer_all
 from popi_prompt.models.call import Call
 from popi_prompt.models.door import Door
 from popi_prompt.models.model import Sampling
 from popi_prompt.models.route import Route
 from popi_prompt.models.spent import Caps
+from popi_prompt.optimized import Optimized
 from popi_prompt.optimizers import Found, Task
 from popi_prompt.optimizers.popi import PopiOptimizer
 from popi_prompt.program import Program, load
 from popi_prompt.prompts import Conditioning, Messages
 from popi_prompt.rows import COMPILED, GOLD, MARGIN, NO_CONTEXT, UNTUNED
 from popi_prompt.schema import Pair, Preference, User
+from popi_prompt.seen import held_out
 from popi_prompt.settings import Settings
 from popi_prompt.testing import FakeChatModel, FakeModel, fake_door
-from popi_prompt.workflow import Optimized, held_out, infer_all, optimize, untuned
+from popi_prompt.workflow import optimize, untuned
 
 PLAIN = "use simple everyday words that a young child can easily understand"
 EXPERT = "precise technical terms only expert specialists understand disciplinary terminology"

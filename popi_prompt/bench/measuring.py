@@ -29,9 +29,10 @@ from popi_prompt.rewards import PopiReward
 from popi_prompt.rows import COMPILED, RETRIEVED
 from popi_prompt.schema import User
 from popi_prompt.scorers import make_scorer
+from popi_prompt.seen import held_out
 from popi_prompt.settings import DEFAULT_MODEL, Settings
 from popi_prompt.split import split_users
-from popi_prompt.workflow import held_out, optimize
+from popi_prompt.workflow import optimize
 
 
 class TimeOver(Exception):

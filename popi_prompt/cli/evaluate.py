@@ -100,7 +100,7 @@ def command(
     from popi_prompt.cli.progress import Display
     from popi_prompt.comparison import compare
     from popi_prompt.drawing import at_most
-    from popi_prompt.workflow import held_out as never_seen
+    from popi_prompt.seen import held_out as never_seen
 
     measured = at_most(never_seen(loaded, users), wanted.held_out, loaded.origin.seed)
     names = wanted.names(access, loaded)

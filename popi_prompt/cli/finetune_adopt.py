@@ -98,7 +98,7 @@ def command(
     loaded = load(program)
 
     from popi_prompt.finetune.adopt import tuned_route
-    from popi_prompt.workflow import held_out as never_seen
+    from popi_prompt.seen import held_out as never_seen
 
     tuned = tuned_route(record, provider, wanted.model, access.roles.get("inference"))
     users = load_users(data, need_pairs=True)

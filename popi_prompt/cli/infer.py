@@ -52,7 +52,7 @@ def command(
     people = load_users(users)
 
     from popi_prompt.cli.progress import Display
-    from popi_prompt.workflow import infer_all
+    from popi_prompt.inferring import infer_all
 
     with Display() as display, access.door(access.names(loaded.models), display) as door:
         summaries, failures = infer_all(loaded.through(door), people, display)

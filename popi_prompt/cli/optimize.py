@@ -14,10 +14,10 @@ from popi_prompt.cli.search import SearchOptions, search_options
 
 if TYPE_CHECKING:
     from popi_prompt.cli.progress import Display
+    from popi_prompt.optimized import Optimized
     from popi_prompt.runs import RunFolder
     from popi_prompt.schema import User
     from popi_prompt.settings import Settings
-    from popi_prompt.workflow import Optimized
 
 
 @click.command(name="optimize", short_help="Compile a program from a file of users.")

@@ -92,8 +92,8 @@ def command(
 
     from popi_prompt.cli.progress import Display
     from popi_prompt.drawing import at_most
+    from popi_prompt.seen import held_out as never_seen
     from popi_prompt.transfer import transfer
-    from popi_prompt.workflow import held_out as never_seen
 
     measured = at_most(never_seen(loaded, users), wanted.held_out, loaded.origin.seed)
     names = wanted.names(access, loaded)

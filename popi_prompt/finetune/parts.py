@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from popi_prompt.drawing import sample
 from popi_prompt.program import Program
 from popi_prompt.schema import User
+from popi_prompt.seen import own_split
 from popi_prompt.split import split_users
-from popi_prompt.workflow import own_split
 
 
 @dataclass(frozen=True, slots=True)

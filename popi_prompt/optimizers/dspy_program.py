@@ -25,7 +25,8 @@ from popi_prompt.models.dspy_engine import door_lm
 from popi_prompt.models.stopwatch import stopwatch, wait
 from popi_prompt.optimizers.optimizer import Task
 from popi_prompt.optimizers.trials import Trials
-from popi_prompt.prompts import render_signals, summary_feedback
+from popi_prompt.prompts import render_signals
+from popi_prompt.proposals import summary_feedback
 from popi_prompt.schema import User
 from popi_prompt.scorers.scorer import PairScore
 

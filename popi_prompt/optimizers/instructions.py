@@ -11,13 +11,8 @@ from popi_prompt.models.model import Sampling
 from popi_prompt.ngrams import copies
 from popi_prompt.optimizers.demonstrations import DemonstrationSet, quoted
 from popi_prompt.optimizers.optimizer import Task
-from popi_prompt.prompts import (
-    PROPOSAL_TIPS,
-    UNTUNED_INSTRUCTION,
-    Messages,
-    proposal_messages,
-    render_signals,
-)
+from popi_prompt.prompts import UNTUNED_INSTRUCTION, Messages, render_signals
+from popi_prompt.proposals import PROPOSAL_TIPS, proposal_messages
 from popi_prompt.schema import User, texts_in_pairs
 
 _MOST_CHARACTERS = 400

@@ -15,7 +15,7 @@ from popi_prompt.events import Advanced, PhaseStarted
 from popi_prompt.models.model import Sampling
 from popi_prompt.optimizers.demonstrations import Pool
 from popi_prompt.optimizers.optimizer import Task
-from popi_prompt.prompts import invention_request
+from popi_prompt.proposals import invention_request
 from popi_prompt.schema import Preference, User
 
 Bank = Mapping[str, Mapping[str, Sequence[Invented]]]

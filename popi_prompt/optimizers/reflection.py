@@ -16,7 +16,8 @@ from popi_prompt.inference import summarizer
 from popi_prompt.models.attribution import attributed
 from popi_prompt.optimizers.instructions import written
 from popi_prompt.optimizers.optimizer import Task
-from popi_prompt.prompts import reflection_messages, render_signals, summary_feedback
+from popi_prompt.prompts import render_signals
+from popi_prompt.proposals import reflection_messages, summary_feedback
 from popi_prompt.schema import User
 
 USERS = 8

@@ -17,13 +17,8 @@ from popi_prompt.models.model import Sampling
 from popi_prompt.models.roles import Role
 from popi_prompt.ngrams import copies
 from popi_prompt.optimizers.optimizer import Task
-from popi_prompt.prompts import (
-    Conditioning,
-    Messages,
-    inference_messages,
-    render_signals,
-    summary_request,
-)
+from popi_prompt.prompts import Conditioning, Messages, inference_messages, render_signals
+from popi_prompt.proposals import summary_request
 from popi_prompt.schema import User
 
 _SAMPLED_USERS = 2
