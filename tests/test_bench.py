@@ -467,6 +467,16 @@ def test_rows_are_in_the_usual_order(models: Models, arguments: list[str]) -> No
     assert [each["context"] for each in found["blocks"][0]["rows"]] == [NO_CONTEXT, RAW, GOLD]
 
 
+def test_choices_are_asked_for_unless_they_are_not_wanted(
+    models: Models, arguments: list[str]
+) -> None:
+    asked = json.loads(call(*arguments, "--rows", "raw", "--json").stdout)
+    assert "choice_accuracy" in asked["blocks"][0]["rows"][0]
+    arguments[2] += "-2"
+    left_out = json.loads(call(*arguments, "--rows", "raw", "--json", "--no-choice").stdout)
+    assert "choice_accuracy" not in left_out["blocks"][0]["rows"][0]
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

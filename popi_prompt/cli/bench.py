@@ -42,6 +42,9 @@ _OPTIONS = (
     click.option(
         "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all draws."
     ),
+    click.option(
+        "--choice/--no-choice", default=True, help="Ask for choices as well: two calls a pair."
+    ),
     click.option("--minutes", type=click.FloatRange(0), help="Begin nothing after this long."),
     click.option("--quick", is_flag=True, help="8 users, one pair each, nothing compiled: 10 min."),
 )
@@ -62,6 +65,7 @@ class BenchOptions:
     trials: int
     max_users: int | None
     seed: int
+    choice: bool
     minutes: float | None
     quick: bool
 
@@ -89,6 +93,7 @@ class BenchOptions:
             trials=self.trials,
             max_users=self.max_users,
             seed=self.seed,
+            choice=self.choice,
             minutes=self.minutes,
             access=access,
         )
