@@ -75,7 +75,8 @@ def print_tables(record: Record, seeds: Sequence[int], names: Sequence[str]) -> 
     """Means, paired differences from the first one, and every seed for itself."""
     settings, users = record["settings"], len(_last(record, names[0], seeds[0]))
     cap = f"{settings['max_calls']:,} calls" if settings["max_calls"] else "no cap in calls"
-    title = f"{users} held-out users a seed, {len(seeds)} seeds, {cap}"
+    times = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
+    title = f"{users} held-out users a seed, {times}, {cap}"
     found = _table(title, "optimizer", "tokens paid", "failed")
     for name in names:
         paid = sum(record["runs"][f"{name} {seed}"]["tokens"] for seed in seeds)
