@@ -53,10 +53,11 @@ class Guard:
         instruction = candidate.instruction
         if not self.allows_instruction(instruction):
             instruction = UNTUNED_CANDIDATE.instruction
-        kept = tuple(demo for demo in candidate.demonstrations if self._allows_demo(demo))
+        kept = tuple(demo for demo in candidate.demonstrations if self.allows_demonstration(demo))
         return replace(candidate, instruction=instruction, demonstrations=kept)
 
-    def _allows_demo(self, demo: Demonstration) -> bool:
+    def allows_demonstration(self, demo: Demonstration) -> bool:
+        """Whether neither its signals nor its summary repeat what they may not."""
         return not (self.shown.shared(demo.signals) or self.summarized.shared(demo.summary))
 
     def prove(self, candidate: Candidate) -> None:

@@ -11,6 +11,7 @@ from toy_tastes import COMPILED_CANDIDATE, never, person
 from popi_prompt.comparison import Scoring
 from popi_prompt.errors import ModelError
 from popi_prompt.events import Observer, ignore
+from popi_prompt.guard import Guard
 from popi_prompt.models.books import Answers, Calls
 from popi_prompt.models.door import Door
 from popi_prompt.models.model import Sampling
@@ -83,8 +84,9 @@ def searched(
     seed: int = 0,
     observer: Observer = ignore,
     val: tuple[User, ...] = SPLIT.val,
+    guard: Guard = Guard(),
 ) -> Searched:
     """A search on the learners."""
     settings = Settings(optimizer=optimizer, trials=trials, seed=seed)
     scoring = Scoring(door, LikelihoodScorer(), PopiReward())
-    return search(replace(SPLIT, val=val), scoring, settings, observer)
+    return search(replace(SPLIT, val=val), scoring, settings, observer, guard=guard)

@@ -19,13 +19,16 @@ from popi_prompt.errors import (
 from popi_prompt.evaluation import Metric, Outcome, evaluate
 from popi_prompt.events import Event, TrialFinished, ignore
 from popi_prompt.generator import Generator
+from popi_prompt.guard import Guard
 from popi_prompt.inference import summarizer
 from popi_prompt.models.call import Call
 from popi_prompt.models.spent import Caps, total
+from popi_prompt.ngrams import RUN, Runs
 from popi_prompt.optimizers import OPTIMIZERS, Task, make_optimizer
 from popi_prompt.prompts import Messages
 from popi_prompt.rewards import PopiReward
 from popi_prompt.rows import MARGIN
+from popi_prompt.schema import texts_in_signals
 from popi_prompt.scorers import LikelihoodScorer
 from popi_prompt.search import Searched, search
 from popi_prompt.settings import Settings
@@ -80,6 +83,15 @@ def test_it_finds_what_there_is_to_find_and_keeps_the_untuned_one_first(name: st
     calls = [each.spent.calls for each in found.curve]
     assert calls == sorted(calls)
     assert calls[0] == 0
+
+
+@cases
+def test_what_it_keeps_is_what_the_guard_lets_through(name: str) -> None:
+    """A demonstration that is taken out afterwards must not have been what was scored."""
+    signals = [list(texts_in_signals(user))[1] for user in SPLIT.train[::2]]
+    refused = [" ".join(text.split()[-RUN:]) for text in signals]
+    found = searched(name, learning_door(), guard=Guard(shown=Runs(refused)))
+    assert found.curve[-1].reward == pytest.approx(mean_reward(found))
 
 
 @cases

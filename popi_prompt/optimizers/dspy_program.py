@@ -117,13 +117,16 @@ class Session:
     ) -> float | bool | dspy.Prediction:
         """The gain in reward over no summary; with feedback where GEPA asks by `pred_name`.
 
-        With a trace alone: whether there is a gain, and the summary may be a demonstration.
+        With a trace alone: whether it gained, and may be a demonstration.
         """
         user, result = self._people[prediction.person], prediction.result
         gain = self._gain(user, result)
         if pred_name is not None:
             return dspy.Prediction(score=gain, feedback=self._feedback(user, result))
-        return gain if trace is None else gain > 0
+        if trace is not None:
+            demo = Demonstration(example.signals, prediction.summary, user.user_id)
+            return gain > 0 and self.task.guard.allows_demonstration(demo)
+        return gain
 
     def _gain(self, user: User, result: Result) -> float:
         if isinstance(result, Failure):
