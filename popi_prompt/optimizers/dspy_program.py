@@ -28,7 +28,6 @@ from popi_prompt.optimizers.trials import Trials
 from popi_prompt.prompts import render_signals
 from popi_prompt.proposals import summary_feedback
 from popi_prompt.schema import User
-from popi_prompt.scorers.scorer import PairScore
 
 
 class SearchStopped(BaseException):
@@ -131,8 +130,7 @@ class Session:
     def _gain(self, user: User, result: Result) -> float:
         if isinstance(result, Failure):
             return 0.0
-        none = [PairScore(margin=0.0, prefers=0.5, weight=pair.weight) for pair in user.pairs]
-        return result.reward - self.task.reward.of_user(none, 0)
+        return result.reward - self.task.unaided(user)
 
     def _feedback(self, user: User, result: Result) -> str:
         if isinstance(result, Failure):

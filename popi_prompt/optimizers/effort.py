@@ -21,7 +21,8 @@ class Round:
     are kept after that; the last users also say how many kinds of taste there are. `opposed` of
     those kept first are the ones that moved answers away from the choices by most: what the other
     taste may want, where few users are asked. `probing` users and summaries rank the
-    conditionings; without any, the last one is taken.
+    conditionings; without any, the last one is taken. For so many users, `own`, summaries are
+    sampled from their own signals, to be shown; with any, an instruction of ours is tried as well.
     """
 
     screening: tuple[tuple[int, int], ...]
@@ -36,6 +37,7 @@ class Round:
     proposals: int
     trials: int
     calls: int  # what building it takes, about
+    own: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +117,13 @@ _HEAVY = Round(
     sets=8,
     proposals=4,
     trials=24,
-    calls=2700,
+    calls=2800,
+    own=12,
 )
 
-LIGHT = Effort((_FIRST, _SECOND), validation_users=12, calls=385)
+_OWN = replace(_FIRST, own=8, trials=8, calls=80)  # the rest of it was asked in the first
+
+LIGHT = Effort((_FIRST, _OWN), validation_users=12, calls=385)
 MEDIUM = Effort((_MEDIUM,))
 HEAVY = Effort((_HEAVY,))
 GROWING = Effort((_FIRST, _SECOND, _MEDIUM))

@@ -20,7 +20,7 @@ from popi_prompt.optimizers.points import Point
 from popi_prompt.prompts import Conditioning
 from popi_prompt.rewards import Reward
 from popi_prompt.schema import User
-from popi_prompt.scorers.scorer import Scorer
+from popi_prompt.scorers.scorer import PairScore, Scorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,11 @@ class Task:
     def metric(self, conditioning: Conditioning) -> Metric:
         """How candidates with this conditioning are measured."""
         return Metric(Generator(self.door, conditioning), self.scorer, self.reward)
+
+    def unaided(self, user: User) -> float:
+        """The reward of a user where no summary is told: the reference, whose margins are 0."""
+        none = [PairScore(margin=0.0, prefers=0.5, weight=pair.weight) for pair in user.pairs]
+        return self.reward.of_user(none, 0)
 
     def validation(self) -> tuple[User, ...]:
         """The users of `val`, drawn by the seed, that every optimizer chooses by; see `Effort`."""

@@ -35,6 +35,7 @@ from popi_prompt.optimizers.sampling import Sampler
 from popi_prompt.optimizers.shortening import reading, shortened
 from popi_prompt.optimizers.space import Choice, Space, build_space
 from popi_prompt.prompts import VIEWS
+from popi_prompt.proposals import DIRECT
 
 BLOCK = 4  # users, after which a race is looked at
 
@@ -247,7 +248,7 @@ def openings(space: Space, fresh: Space, before: int, trials: int) -> list[Choic
 
     The untuned program reads and writes the most: it comes when there is something that it can be
     compared with, so that a few users decide. Later rounds, for which `space` had more than the
-    empty set `before` the `fresh` ones, open with their new sets alone.
+    empty set `before` the `fresh` ones, open with what they have that is new.
     """
     untuned = dict.fromkeys(space.sizes, 0)
     best = fresh.conditionings[min(1, len(fresh.conditionings) - 1)]
@@ -257,6 +258,11 @@ def openings(space: Space, fresh: Space, before: int, trials: int) -> list[Choic
         "conditioning": space.conditionings.index(best),
     }
     shown = [{**liked, "demonstrations": i} for i in range(before, len(space.sets))]
+    if DIRECT in fresh.instructions:
+        direct = space.instructions.index(DIRECT)
+        told = {**untuned, "conditioning": liked["conditioning"], "instruction": direct}
+        shown += [{**shown[-1], "instruction": direct}] if shown else []
+        shown.append(told)
     if before > 1:
         return shown[:trials]
     return [*shown[:1], untuned, *shown[1:]][:trials] if trials > 1 else [untuned]

@@ -20,6 +20,7 @@ from popi_prompt.optimizers.effort import Round
 from popi_prompt.optimizers.instructions import propose
 from popi_prompt.optimizers.invented import invented_people
 from popi_prompt.optimizers.optimizer import Task
+from popi_prompt.optimizers.own_words import own_sets
 from popi_prompt.optimizers.rehearsal import VIEW, Rehearsal
 from popi_prompt.optimizers.statements import RewardTable, candidate_summaries
 from popi_prompt.prompts import (
@@ -29,6 +30,7 @@ from popi_prompt.prompts import (
     VIEWS,
     Conditioning,
 )
+from popi_prompt.proposals import DIRECT
 from popi_prompt.schema import User
 
 _CONDITIONINGS = 2
@@ -109,6 +111,9 @@ def build_space(task: Task, scope: Round) -> Space:
     sets = demonstrations(task, table, users, texts, rng, scope)
     shown = sets[0] if sets else DemonstrationSet(())
     instructions = propose(task, shown, scope.proposals)
+    if scope.own:
+        instructions = (*instructions, DIRECT)
+        sets = (*sets, *_own(task, table, users[: scope.own]))
     best = (each for each in ranked[:_CONDITIONINGS] if each != UNTUNED_CONDITIONING)
     return Space().joined(Space(instructions, sets, tuple(best)))
 
@@ -148,6 +153,11 @@ def _demonstrations(
     drawn = draw_sets(shown, count=scope.drawn, rng=rng)
     fitting = [each for each in drawn if fits(each, VIEW, task.door)]
     return _rehearsal(task, table, texts, scope).best(fitting, rehearsing, [shown], rng)
+
+
+def _own(task: Task, table: RewardTable, users: Sequence[User]) -> tuple[DemonstrationSet, ...]:
+    """None where no user may be shown."""
+    return own_sets(task, table, users) if task.guard.demos == "real" else ()
 
 
 def _invented(

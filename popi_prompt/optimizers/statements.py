@@ -36,17 +36,16 @@ class RewardTable:
         self._cells: dict[tuple[str, str], float] = {}
 
     def fill(self, users: Sequence[User], texts: Sequence[str], title: str) -> None:
-        """Score every text on every user; a cell that fails stays empty.
+        """Score every text on every user: see `fill_cells`."""
+        self.fill_cells([(user, text) for user in users for text in texts], title)
+
+    def fill_cells(self, cells: Sequence[tuple[User, str]], title: str) -> None:
+        """Score these texts on these users; a cell that fails stays empty.
 
         Raises `OptimizationError` with the first reason if nothing could be scored so far.
         """
         task = self._task
-        missing = [
-            (user, text)
-            for user in users
-            for text in texts
-            if (user.user_id, text) not in self._cells
-        ]
+        missing = [(user, text) for user, text in cells if (user.user_id, text) not in self._cells]
         task.observer(PhaseStarted(title, len(missing)))
         workers = task.door.model("generator").concurrency
         scored = in_parallel(self._cell, missing, workers)
@@ -122,25 +121,30 @@ def candidate_summaries(task: Task, users: Sequence[User]) -> tuple[str, ...]:
     """
     texts = [statement.text for statement in STATEMENTS]
     stronger = task.door.names["proposer"] != task.door.names["inference"]
-    sampled = users[:_SAMPLED_USERS]
-    task.observer(PhaseStarted("sampling summaries", len(sampled) * (1 + stronger)))
-    for i, user in enumerate(sampled):
+    shown = users[:_SAMPLED_USERS]
+    task.observer(PhaseStarted("sampling summaries", len(shown) * (1 + stronger)))
+    for i, user in enumerate(shown):
         signals = render_signals(user.signals)
         own = inference_messages(UNTUNED_CANDIDATE.instruction, (), signals)
         sampling = Sampling(SUMMARY_SAMPLING.max_tokens, temperature=0.7, seed=task.seed + i)
-        with attributed(user_id=users[i].user_id):
-            found = _sampled(task, "inference", own, sampling)
-            if stronger:
-                found += _sampled(task, "proposer", summary_request(signals), SUMMARY_SAMPLING)
-        texts += [text for text in found if not copies(text, signals, _COPIED_WORDS)]
+        asked: list[tuple[Role, Messages, Sampling]] = [("inference", own, sampling)]
+        if stronger:
+            asked.append(("proposer", summary_request(signals), SUMMARY_SAMPLING))
+        with attributed(user_id=user.user_id):
+            texts += [text for each in asked for text in sampled(task, signals, *each)]
     allowed = tuple(text for text in dict.fromkeys(texts) if task.guard.allows(text))
     if not allowed:
         raise OptimizationError("every candidate summary repeats texts of users word for word")
     return allowed
 
 
-def _sampled(task: Task, role: Role, messages: Messages, sampling: Sampling) -> list[str]:
-    """One sampled summary, or none if the call failed or the text is no summary in length."""
+def sampled(
+    task: Task, signals: str, role: Role, messages: Messages, sampling: Sampling
+) -> list[str]:
+    """One sampled summary of these rendered signals.
+
+    None if the call failed, or if the text is no summary in length or repeats the signals.
+    """
     try:
         answer = task.door.chat(role, messages, sampling)
     except ModelError:
@@ -149,4 +153,4 @@ def _sampled(task: Task, role: Role, messages: Messages, sampling: Sampling) -> 
         task.observer(Advanced())
     text = " ".join(answer.text.split())
     short = answer.finish == "stop" and task.door.count_tokens("generator", text) <= _LONGEST
-    return [text] if text and short else []
+    return [text] if text and short and not copies(text, signals, _COPIED_WORDS) else []
