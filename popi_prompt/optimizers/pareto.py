@@ -22,6 +22,7 @@ from popi_prompt.events import PhaseStarted, TrialFinished
 from popi_prompt.inference import summarizer
 from popi_prompt.models.attribution import attributed
 from popi_prompt.optimizers.allowance import Allowance
+from popi_prompt.optimizers.openings import openings
 from popi_prompt.optimizers.optimizer import Found, Task
 from popi_prompt.optimizers.points import Point, undominated
 from popi_prompt.optimizers.popi import BLOCK, openings

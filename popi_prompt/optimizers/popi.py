@@ -27,6 +27,7 @@ from popi_prompt.models.attribution import attributed
 from popi_prompt.optimizers.allowance import Allowance
 from popi_prompt.optimizers.crossover import Grown, crossed
 from popi_prompt.optimizers.effort import Round
+from popi_prompt.optimizers.openings import openings
 from popi_prompt.optimizers.optimizer import Found, Task
 from popi_prompt.optimizers.racing import better, hopeless
 from popi_prompt.optimizers.reflection import USERS as REFLECTED_USERS
@@ -34,8 +35,6 @@ from popi_prompt.optimizers.reflection import reflect
 from popi_prompt.optimizers.sampling import Sampler
 from popi_prompt.optimizers.shortening import reading, shortened
 from popi_prompt.optimizers.space import Choice, Space, build_space
-from popi_prompt.prompts import VIEWS
-from popi_prompt.proposals import DIRECT
 
 BLOCK = 4  # users, after which a race is looked at
 
@@ -71,11 +70,11 @@ class _Search:
     def run(self) -> Found:
         """Run the rounds."""
         for scope in self._task.effort.with_trials(self._task.trials).rounds:
-            openings: list[Choice] = []
+            first: list[Choice] = []
             if self._affords(scope.calls):
-                openings = self._grow(scope)
+                first = self._grow(scope)
             self._task.observer(PhaseStarted("searching", scope.trials))
-            self._try(openings, scope.trials)
+            self._try(first, scope.trials)
         if self._best is None:
             raise OptimizationError(f"no validation user could be scored; {self._reason}")
         return self._best
@@ -88,13 +87,13 @@ class _Search:
         self._sampler = Sampler(self._space.sizes, self._task.seed)
         return openings(self._space, fresh, before, scope.trials)
 
-    def _try(self, openings: Sequence[Choice], trials: int) -> None:
+    def _try(self, first: Sequence[Choice], trials: int) -> None:
         """So many trials, as long as the effort affords them."""
-        for choice in openings:
+        for choice in first:
             if self._affords():
                 self._trial("opening", choice)
         moves = cycle(self._moves().items())
-        done = len(openings)
+        done = len(first)
         while done < trials and self._affords():
             name, move = next(moves)
             found = move()
@@ -241,31 +240,6 @@ class _Search:
                 tokens=tokens,
             )
         )
-
-
-def openings(space: Space, fresh: Space, before: int, trials: int) -> list[Choice]:
-    """The best set of demonstrations in the cheaper view, the untuned program, other sets.
-
-    The untuned program reads and writes the most: it comes when there is something that it can be
-    compared with, so that a few users decide. Later rounds, for which `space` had more than the
-    empty set `before` the `fresh` ones, open with what they have that is new.
-    """
-    untuned = dict.fromkeys(space.sizes, 0)
-    best = fresh.conditionings[min(1, len(fresh.conditionings) - 1)]
-    liked = {
-        **untuned,
-        "view": VIEWS.index("liked"),
-        "conditioning": space.conditionings.index(best),
-    }
-    shown = [{**liked, "demonstrations": i} for i in range(before, len(space.sets))]
-    if DIRECT in fresh.instructions:
-        direct = space.instructions.index(DIRECT)
-        told = {**untuned, "conditioning": liked["conditioning"], "instruction": direct}
-        shown += [{**shown[-1], "instruction": direct}] if shown else []
-        shown.append(told)
-    if before > 1:
-        return shown[:trials]
-    return [*shown[:1], untuned, *shown[1:]][:trials] if trials > 1 else [untuned]
 
 
 def _rewards(results: Sequence[Result]) -> dict[str, float]:

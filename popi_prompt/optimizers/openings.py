@@ -1,0 +1,33 @@
+"""What a round of the search tries first."""
+
+from __future__ import annotations
+
+from popi_prompt.optimizers.space import Choice, Space
+from popi_prompt.prompts import VIEWS
+from popi_prompt.proposals import DIRECT
+
+
+def openings(space: Space, fresh: Space, before: int, trials: int) -> list[Choice]:
+    """The best set of demonstrations in the cheaper view, the untuned program, other sets.
+
+    The untuned program reads and writes the most: it comes when there is something that it can be
+    compared with, so that a few users decide. Later rounds, for which `space` had more than the
+    empty set `before` the `fresh` ones, open with what they have that is new. The
+    direct instruction is tried with the last set, which shows such summaries, and alone.
+    """
+    untuned = dict.fromkeys(space.sizes, 0)
+    best = fresh.conditionings[min(1, len(fresh.conditionings) - 1)]
+    liked = {
+        **untuned,
+        "view": VIEWS.index("liked"),
+        "conditioning": space.conditionings.index(best),
+    }
+    shown = [{**liked, "demonstrations": i} for i in range(before, len(space.sets))]
+    if DIRECT in fresh.instructions:
+        direct = space.instructions.index(DIRECT)
+        told = {**untuned, "conditioning": liked["conditioning"], "instruction": direct}
+        shown += [{**shown[-1], "instruction": direct}] if shown else []
+        shown.append(told)
+    if before > 1:
+        return shown[:trials]
+    return [*shown[:1], untuned, *shown[1:]][:trials] if trials > 1 else [untuned]
