@@ -25,7 +25,7 @@ from popi_prompt.optimizers.allowance import Allowance
 from popi_prompt.optimizers.openings import openings
 from popi_prompt.optimizers.optimizer import Found, Task
 from popi_prompt.optimizers.points import Point, undominated
-from popi_prompt.optimizers.popi import BLOCK, openings
+from popi_prompt.optimizers.popi import BLOCK
 from popi_prompt.optimizers.racing import hopeless
 from popi_prompt.optimizers.sampling import Sampler
 from popi_prompt.optimizers.space import Choice, Space, build_space
