@@ -11,7 +11,8 @@ from popi_prompt.errors import UsageError
 from popi_prompt.models.access import Access
 from popi_prompt.models.door import Door
 from popi_prompt.models.spent import Caps, total
-from popi_prompt.optimizers.effort import EFFORTS, GROWING, MEDIUM
+from popi_prompt.optimizers.effort import EFFORTS, GROWING, MEDIUM, Auto
+from popi_prompt.proposals import DIRECT
 from popi_prompt.settings import Settings
 from popi_prompt.testing import FakeModel, fake_door
 from popi_prompt.workflow import optimize
@@ -73,3 +74,11 @@ def test_a_growing_search_pays_nothing_twice() -> None:
     optimize(HUNDRED, Settings(auto="light", demos="real"), door=fake_door(models))
     for model in models.values():
         assert len(model.calls) == len(set(model.calls)) or model is models["generator"]
+
+
+@pytest.mark.parametrize("auto", ["light", "medium"])
+def test_light_tries_an_instruction_that_asks_for_such_a_summary(auto: Auto) -> None:
+    models = {"generator": FakeModel(), "inference": FakeModel(learns)}
+    optimize(HUNDRED, Settings(auto=auto, demos="real"), door=fake_door(models))
+    instructions = {messages[0].content for _, messages in models["inference"].calls}
+    assert (DIRECT in instructions) == (auto == "light")
