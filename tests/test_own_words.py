@@ -15,8 +15,9 @@ from popi_prompt.models.model import Sampling
 from popi_prompt.ngrams import RUN, Runs
 from popi_prompt.optimizers import Task
 from popi_prompt.optimizers.own_words import own_sets
-from popi_prompt.optimizers.statements import RewardTable
+from popi_prompt.optimizers.statements import RewardTable, sampled
 from popi_prompt.prompts import UNTUNED_CONDITIONING, Messages
+from popi_prompt.proposals import summary_request
 from popi_prompt.rewards import PopiReward
 from popi_prompt.schema import texts_in_signals
 from popi_prompt.scorers import LikelihoodScorer
@@ -32,11 +33,14 @@ def tells(messages: Messages, sampling: Sampling) -> str:
     return (WORDS[other], WORDS[liked], liked)[(sampling.seed or 0) % 3]
 
 
+def task_with(proposer: FakeModel) -> Task:
+    door: Door = learning_door(proposer=proposer)
+    return Task(SPLIT.train, SPLIT.val, door, LikelihoodScorer(), PopiReward(), 1, 0, ignore, print)
+
+
 def shown(proposer: FakeModel | None = None, guard: Guard = Guard()) -> list[tuple[str, str]]:
     """Group and summary of everybody in the set."""
-    door: Door = learning_door(proposer=proposer or FakeModel(tells))
-    task = Task(SPLIT.train, SPLIT.val, door, LikelihoodScorer(), PopiReward(), 1, 0, ignore, print)
-    task = replace(task, guard=guard)
+    task = replace(task_with(proposer or FakeModel(tells)), guard=guard)
     sets = own_sets(task, RewardTable(task, UNTUNED_CONDITIONING), SPLIT.train)
     assert len(sets) <= 1
     return [(user.group or "", text) for each in sets for user, text in each.examples]
@@ -69,3 +73,9 @@ def test_without_samples_there_is_no_set() -> None:
 
 def test_nobody_gains_by_what_says_nothing() -> None:
     assert shown(FakeModel("Say nothing in particular.")) == []
+
+
+def test_a_text_without_words_is_no_summary() -> None:
+    request = summary_request("- a b c")
+    task = task_with(FakeModel("-- ...!"))
+    assert sampled(task, "- a b c", "proposer", request, Sampling(9)) == []

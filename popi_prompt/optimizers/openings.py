@@ -13,7 +13,7 @@ def openings(space: Space, fresh: Space, before: int, trials: int) -> list[Choic
     The untuned program reads and writes the most: it comes when there is something that it can be
     compared with, so that a few users decide. Later rounds, for which `space` had more than the
     empty set `before` the `fresh` ones, open with what they have that is new. The
-    direct instruction is tried with the last set, which shows such summaries, and alone.
+    direct instruction is tried with the last set (of own summaries, if there are any) and alone.
     """
     untuned = dict.fromkeys(space.sizes, 0)
     best = fresh.conditionings[min(1, len(fresh.conditionings) - 1)]

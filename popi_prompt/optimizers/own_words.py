@@ -42,8 +42,9 @@ def own_sets(task: Task, table: RewardTable, users: Sequence[User]) -> tuple[Dem
     gaining = []
     for user, texts in own.items():
         reward, text = max(zip(table.rewards(user, texts), texts, strict=True), default=(-inf, ""))
-        if reward > task.unaided(user):
-            gaining.append((reward - task.unaided(user), (user, text)))
+        gain = reward - task.unaided(user)
+        if gain > 0:
+            gaining.append((gain, (user, text)))
     ranked = [each for _, each in sorted(gaining, key=lambda each: each[0], reverse=True)]
     chosen = _different(ranked)
     for count in range(len(chosen), 1, -1):

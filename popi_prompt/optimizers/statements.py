@@ -15,7 +15,7 @@ from popi_prompt.inference import SUMMARY_SAMPLING
 from popi_prompt.models.attribution import attributed
 from popi_prompt.models.model import Sampling
 from popi_prompt.models.roles import Role
-from popi_prompt.ngrams import copies
+from popi_prompt.ngrams import copies, words
 from popi_prompt.optimizers.optimizer import Task
 from popi_prompt.prompts import Conditioning, Messages, inference_messages, render_signals
 from popi_prompt.proposals import summary_request
@@ -143,7 +143,8 @@ def sampled(
 ) -> list[str]:
     """One sampled summary of these rendered signals.
 
-    None if the call failed, or if the text is no summary in length or repeats the signals.
+    None if the call failed, or if the text has no words, is no summary in length or repeats the
+    signals.
     """
     try:
         answer = task.door.chat(role, messages, sampling)
@@ -153,4 +154,4 @@ def sampled(
         task.observer(Advanced())
     text = " ".join(answer.text.split())
     short = answer.finish == "stop" and task.door.count_tokens("generator", text) <= _LONGEST
-    return [text] if text and short and not copies(text, signals, _COPIED_WORDS) else []
+    return [text] if words(text) and short and not copies(text, signals, _COPIED_WORDS) else []
