@@ -15,12 +15,6 @@ PROPOSAL_TIPS = (
     "Say that facts from the examples must not be copied.",
 )
 
-# What a model is asked for that writes an instruction to another one rather than a portrait.
-DIRECT = (
-    "Read what this person liked and disliked. Write one sentence of at most 25 words that tells "
-    "an assistant how to write answers that this person will like: voice, words, length, detail."
-)
-
 _FEEDBACK_CHARACTERS = 240
 _SIGNALS_CHARACTERS = 600
 

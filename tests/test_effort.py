@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from learnable_tastes import learns
+from learnable_tastes import learns, liked
 from toy_tastes import person
 
 from popi_prompt.candidate import DEMOS, Demos
 from popi_prompt.errors import UsageError
 from popi_prompt.models.access import Access
 from popi_prompt.models.door import Door
+from popi_prompt.models.model import Sampling
 from popi_prompt.models.spent import Caps, total
 from popi_prompt.optimizers.effort import EFFORTS, GROWING, MEDIUM, Auto
-from popi_prompt.proposals import DIRECT
+from popi_prompt.prompts import Messages
+from popi_prompt.schema import Persona
 from popi_prompt.settings import Settings
+from popi_prompt.starting_points import STARTING_POINTS
 from popi_prompt.testing import FakeModel, fake_door
 from popi_prompt.workflow import optimize
 
@@ -76,9 +81,36 @@ def test_a_growing_search_pays_nothing_twice() -> None:
         assert len(model.calls) == len(set(model.calls)) or model is models["generator"]
 
 
+@pytest.mark.parametrize("optimizer", ["popi", "pareto"])
 @pytest.mark.parametrize("auto", ["light", "medium"])
-def test_light_tries_an_instruction_that_asks_for_such_a_summary(auto: Auto) -> None:
+def test_light_begins_with_ready_made_instructions(auto: Auto, optimizer: str) -> None:
     models = {"generator": FakeModel(), "inference": FakeModel(learns)}
-    optimize(HUNDRED, Settings(auto=auto, demos="real"), door=fake_door(models))
-    instructions = {messages[0].content for _, messages in models["inference"].calls}
-    assert (DIRECT in instructions) == (auto == "light")
+    settings = Settings(auto=auto, demos="real", optimizer=optimizer)
+    optimize(HUNDRED, settings, door=fake_door(models))
+    asked = [messages[0].content for _, messages in models["inference"].calls]
+    assert (asked[0] == STARTING_POINTS[0].instruction) == (auto == "light")
+    assert {each.instruction in asked for each in STARTING_POINTS} == {auto == "light"}
+
+
+def adjectives(messages: Messages, _: Sampling) -> str:
+    """Finds the taste when asked by the first starting point alone."""
+    asked = messages[0].content == STARTING_POINTS[0].instruction
+    return liked(messages[-1].content) if asked else "be nice"
+
+
+def test_a_starting_point_that_pays_is_kept_with_the_wording_that_goes_with_it() -> None:
+    reached = fake_door({"inference": FakeModel(adjectives)})
+    done = optimize(HUNDRED, Settings(auto="light", demos="synthetic", force=True), door=reached)
+    assert done.curve[1].candidate == STARTING_POINTS[0]
+    assert done.curve[1].spent.calls <= 50
+
+
+def test_a_starting_point_in_the_words_of_a_user_is_not_tried() -> None:
+    wording = STARTING_POINTS[0].conditioning.wording.format(summary="easy to read")
+    quoting = replace(HUNDRED[0], signals=(*HUNDRED[0].signals, Persona(wording)))
+    model = FakeModel(learns)
+    settings = Settings(auto="light", demos="synthetic")
+    optimize((quoting, *HUNDRED[1:]), settings, door=fake_door({"inference": model}))
+    asked = {messages[0].content for _, messages in model.calls}
+    assert STARTING_POINTS[0].instruction not in asked
+    assert STARTING_POINTS[1].instruction in asked

@@ -42,6 +42,7 @@ ORDER = [
     "events",
     "models",
     "candidate",
+    "starting_points",
     "guard",
     "inference",
     "generator",

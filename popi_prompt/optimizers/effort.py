@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from popi_prompt.candidate import Candidate
+from popi_prompt.starting_points import STARTING_POINTS
+
 Auto = Literal["light", "medium", "heavy"]
 
 
@@ -44,22 +47,24 @@ class Round:
 class Effort:
     """Rounds in their order. `calls`, if given, is what the search never asks more than.
 
-    `validation_users` is how many users every optimizer chooses by, at most.
+    `validation_users` is how many users every optimizer chooses by, at most. `starts` are
+    candidates without demonstrations, which are tried before any round, one trial each.
     """
 
     rounds: tuple[Round, ...]
     validation_users: int = 32
     calls: int | None = None
+    starts: tuple[Candidate, ...] = ()
 
     @property
     def trials(self) -> int:
-        """Of all rounds."""
-        return sum(each.trials for each in self.rounds)
+        """Of all rounds, and the starting points."""
+        return len(self.starts) + sum(each.trials for each in self.rounds)
 
     def with_trials(self, trials: int) -> Effort:
         """As many trials in all, the last round's changed; at least one in each."""
         *before, last = self.rounds
-        rest = max(trials - sum(each.trials for each in before), 1)
+        rest = max(trials - len(self.starts) - sum(each.trials for each in before), 1)
         return replace(self, rounds=(*before, replace(last, trials=rest)))
 
 
@@ -121,11 +126,9 @@ _HEAVY = Round(
     own=12,
 )
 
-_OWN = replace(_FIRST, own=8, trials=8, calls=80)  # the rest of it was asked in the first
-
-LIGHT = Effort((_FIRST, _OWN), validation_users=12, calls=385)
+LIGHT = Effort((replace(_FIRST, trials=6),), validation_users=12, calls=385, starts=STARTING_POINTS)
 MEDIUM = Effort((_MEDIUM,))
-HEAVY = Effort((_HEAVY,))
+HEAVY = Effort((_HEAVY,), starts=STARTING_POINTS)
 GROWING = Effort((_FIRST, _SECOND, _MEDIUM))
 EFFORTS: dict[Auto, Effort] = {"light": LIGHT, "medium": MEDIUM, "heavy": HEAVY}
 

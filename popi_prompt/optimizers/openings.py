@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from popi_prompt.optimizers.space import Choice, Space
 from popi_prompt.prompts import VIEWS
-from popi_prompt.proposals import DIRECT
+from popi_prompt.starting_points import DIRECT
 
 
 def openings(space: Space, fresh: Space, before: int, trials: int) -> list[Choice]:
@@ -13,7 +13,8 @@ def openings(space: Space, fresh: Space, before: int, trials: int) -> list[Choic
     The untuned program reads and writes the most: it comes when there is something that it can be
     compared with, so that a few users decide. Later rounds, for which `space` had more than the
     empty set `before` the `fresh` ones, open with what they have that is new. The
-    direct instruction is tried with the last set (of own summaries, if there are any) and alone.
+    direct instruction is tried with the last set (of own summaries, if there are any); alone it is
+    a starting point.
     """
     untuned = dict.fromkeys(space.sizes, 0)
     best = fresh.conditionings[min(1, len(fresh.conditionings) - 1)]
@@ -23,11 +24,8 @@ def openings(space: Space, fresh: Space, before: int, trials: int) -> list[Choic
         "conditioning": space.conditionings.index(best),
     }
     shown = [{**liked, "demonstrations": i} for i in range(before, len(space.sets))]
-    if DIRECT in fresh.instructions:
-        direct = space.instructions.index(DIRECT)
-        told = {**untuned, "conditioning": liked["conditioning"], "instruction": direct}
-        shown += [{**shown[-1], "instruction": direct}] if shown else []
-        shown.append(told)
+    if shown and DIRECT in fresh.instructions:
+        shown.append({**shown[-1], "instruction": space.instructions.index(DIRECT)})
     if before > 1:
         return shown[:trials]
     return [*shown[:1], untuned, *shown[1:]][:trials] if trials > 1 else [untuned]

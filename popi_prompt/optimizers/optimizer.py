@@ -62,6 +62,15 @@ class Task:
         order = np.random.default_rng(self.seed).permutation(len(self.val))
         return tuple(self.val[i] for i in order[: self.effort.validation_users])
 
+    def starts(self) -> tuple[Candidate, ...]:
+        """The effort's starting points, but for those in words that the guard does not allow."""
+        return tuple(
+            each
+            for each in self.effort.starts
+            if self.guard.allows_instruction(each.instruction)
+            and self.guard.allows(each.conditioning.wording)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Found:

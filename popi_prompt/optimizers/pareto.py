@@ -55,14 +55,18 @@ class _Search:
         self._reason = "every combination is too long for the context"
 
     def run(self) -> Found:
-        """Run the rounds."""
-        sampler = None
+        """Try the starting points, then run the rounds."""
+        sampler = self._sampler()
+        for start in self._task.starts():
+            self._space, choice = self._space.started(start)
+            if self._affords():
+                self._trial(choice, sampler)
         for scope in self._task.effort.with_trials(self._task.trials).rounds:
             first: list[Choice] = []
-            if sampler is None or self._affords(scope.calls):
+            if self._affords(scope.calls):
                 fresh, before = build_space(self._task, scope), len(self._space.sets)
                 self._space = self._space.joined(fresh)
-                sampler = Sampler(self._space.sizes, self._task.seed, ("maximize", "minimize"))
+                sampler = self._sampler()
                 first = openings(self._space, fresh, before, scope.trials)
             self._task.observer(PhaseStarted("searching", scope.trials))
             for number in range(scope.trials):
@@ -72,6 +76,9 @@ class _Search:
             raise OptimizationError(f"no validation user could be scored; {self._reason}")
         best = self._front[0]
         return Found(best.candidate, best.reward, self._task.trials)
+
+    def _sampler(self) -> Sampler:
+        return Sampler(self._space.sizes, self._task.seed, ("maximize", "minimize"))
 
     def _affords(self, more: int = 0) -> bool:
         """Whether the effort allows one more trial and so much `more`; a first one always."""

@@ -5,10 +5,10 @@
 2. Demonstration sets are drawn from users whose best summary is clear, rehearsed on others and
    varied until the inference model leans to no summary; the proposer writes instructions.
 3. Combinations are scored on validation users, block by block, and stopped once unlikely to beat
-   the best one on the same users: first the best sets, then in turn an instruction by reflection, a
-   crossover of good ones, the best one shortened, and a pick of Optuna's TPE sampler.
+   the best one: first the best sets, then in turn an instruction by reflection, a crossover of good
+   ones, the best one shortened, and a pick of Optuna's TPE sampler.
 
-An effort may do this in rounds of growing size.
+An effort may do this in growing rounds, and try ready-made starting points before them.
 """
 
 from __future__ import annotations
@@ -58,17 +58,18 @@ class _Search:
         self._space = Space()
         self._users = task.validation()
         self._rng = np.random.default_rng(task.seed)
+        self._sampler = Sampler(self._space.sizes, task.seed)
         self._allowance = Allowance(task)
         self._best: Found | None = None
         self._results: list[Result] = []  # the best one's
         self._rewards: dict[Candidate, float | None] = {}  # None where it was stopped
         self._standing: list[tuple[float, Choice]] = []
-        self._number = 0
-        self._reflections = 0
+        self._number = self._reflections = 0
         self._reason = "every combination is too long for the context"
 
     def run(self) -> Found:
-        """Run the rounds."""
+        """Try the starting points, then run the rounds."""
+        self._start()
         for scope in self._task.effort.with_trials(self._task.trials).rounds:
             first: list[Choice] = []
             if self._affords(scope.calls):
@@ -79,6 +80,11 @@ class _Search:
             raise OptimizationError(f"no validation user could be scored; {self._reason}")
         return self._best
 
+    def _start(self) -> None:
+        for start in self._task.starts():
+            self._space, choice = self._space.started(start)
+            self._try([choice], 1)
+
     def _grow(self, scope: Round) -> list[Choice]:
         """Build a space; what earlier rounds found stays in it. What to try of it first."""
         fresh = build_space(self._task, scope)
@@ -88,7 +94,6 @@ class _Search:
         return openings(self._space, fresh, before, scope.trials)
 
     def _try(self, first: Sequence[Choice], trials: int) -> None:
-        """So many trials, as long as the effort affords them."""
         for choice in first:
             if self._affords():
                 self._trial("opening", choice)
@@ -140,7 +145,6 @@ class _Search:
         return self._space, self._sampler.pick()
 
     def _leading(self) -> Choice | None:
-        """The choices of the best candidate so far."""
         found = (
             c
             for _, c in self._standing
@@ -193,15 +197,14 @@ class _Search:
     ) -> bool:
         """Against the best so far; of a draw, the untuned program, else what reads less.
 
-        Openings were chosen by what they do for training users. Of all that comes later some would
-        be ahead by luck on so few users; it must be better by the paired test.
+        Of all that comes after the openings some would be ahead by luck on so few users; it must be
+        better by the paired test.
         """
         best = self._best
         if best is None:
             return True
-        gained = failed(self._results) - failed(results)
-        if gained:
-            return gained > 0
+        if failed(results) != failed(self._results):
+            return failed(results) < failed(self._results)
         if reward != best.reward:
             return reward > best.reward and (opening or better(self._gaps(results)))
         if UNTUNED_CANDIDATE in (candidate, best.candidate):
@@ -218,7 +221,7 @@ class _Search:
         return hopeless(self._gaps(results))
 
     def _gaps(self, results: Sequence[Result]) -> list[float]:
-        """Rewards less those of the best, on the users who could be scored under both."""
+        """Rewards less those of the best, on users who could be scored under both."""
         mine, best = _rewards(results), _rewards(self._results)
         return [mine[user] - best[user] for user in mine if user in best]
 

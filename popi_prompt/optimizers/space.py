@@ -30,8 +30,8 @@ from popi_prompt.prompts import (
     VIEWS,
     Conditioning,
 )
-from popi_prompt.proposals import DIRECT
 from popi_prompt.schema import User
+from popi_prompt.starting_points import DIRECT
 
 _CONDITIONINGS = 2
 _PROBED_WITH = CONDITIONINGS[-1]
@@ -66,6 +66,16 @@ class Space:
             tuple(dict.fromkeys((*self.sets, *other.sets))),
             tuple(dict.fromkeys((*self.conditionings, *other.conditionings))),
         )
+
+    def started(self, start: Candidate) -> tuple[Space, Choice]:
+        """With what is new in a candidate without demonstrations; and the choices that make it."""
+        grown = self.joined(Space((start.instruction,), (), (start.conditioning,)))
+        return grown, {
+            **dict.fromkeys(self.sizes, 0),
+            "instruction": grown.instructions.index(start.instruction),
+            "view": VIEWS.index(start.view),
+            "conditioning": grown.conditionings.index(start.conditioning),
+        }
 
     def allows(self, chosen: Choice, door: Door) -> bool:
         """Whether the chosen demonstrations fit a small context in the chosen view."""
