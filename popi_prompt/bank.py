@@ -80,6 +80,47 @@ STATEMENTS = (
 )
 
 
+# Attitude and voice, where people differ in other things than how an answer is built. Nobody was
+# made up for these: where none may be shown but invented people, the proposer is asked for some.
+MORE_STATEMENTS = (
+    *_dimension(
+        "attitude",
+        ("favourable", "Be enthusiastic: praise it and say what is good about it."),
+        ("critical", "Be critical: find fault and say what is bad about it."),
+    ),
+    *_dimension(
+        "mood",
+        ("cheerful", "Sound cheerful and lively, full of appetite for everything."),
+        ("weary", "Sound tired and disillusioned, expecting little of anybody."),
+    ),
+    *_dimension(
+        "temper",
+        ("excited", "Be excited: exclaim, hurry and jump from one idea to the next."),
+        ("calm", "Stay calm and composed, in short and steady sentences."),
+    ),
+    *_dimension(
+        "manner",
+        ("tender", "Be tender and comforting, like a loving relative."),
+        ("proud", "Be proud and a little contemptuous, in elegant sentences."),
+    ),
+    *_dimension(
+        "outlook",
+        ("hopeful", "Be hopeful: point out how it may turn out well."),
+        ("sober", "Be sober: point out limits and what may go wrong."),
+    ),
+    *_dimension(
+        "grounds",
+        ("evidence", "Argue from studies, figures and facts."),
+        ("experience", "Argue from personal experience, and tell what happened to somebody."),
+    ),
+    *_dimension(
+        "initiative",
+        ("questions", "Ask questions first, before giving any advice."),
+        ("answers", "Give the answer at once and ask nothing."),
+    ),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Invented(User):
     """Nobody: signals that were made up. `group` is the pole."""

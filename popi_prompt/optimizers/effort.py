@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from popi_prompt.bank import MORE_STATEMENTS, STATEMENTS, Statement
 from popi_prompt.candidate import Candidate
 from popi_prompt.starting_points import STARTING_POINTS
 
@@ -41,6 +42,7 @@ class Round:
     trials: int
     calls: int  # what building it takes, about
     own: int = 0
+    statements: tuple[Statement, ...] = STATEMENTS  # of the bank, that are screened
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +128,12 @@ _HEAVY = Round(
     own=12,
 )
 
-LIGHT = Effort((replace(_FIRST, trials=6),), validation_users=12, calls=385, starts=STARTING_POINTS)
+_EVERY = (*STATEMENTS, *MORE_STATEMENTS)
+_LIGHT = replace(_FIRST, trials=6, calls=195, statements=_EVERY)
+
+LIGHT = Effort((_LIGHT,), validation_users=12, calls=385, starts=STARTING_POINTS)
 MEDIUM = Effort((_MEDIUM,))
-HEAVY = Effort((_HEAVY,), starts=STARTING_POINTS)
+HEAVY = Effort((replace(_HEAVY, statements=_EVERY),), starts=STARTING_POINTS)
 GROWING = Effort((_FIRST, _SECOND, _MEDIUM))
 EFFORTS: dict[Auto, Effort] = {"light": LIGHT, "medium": MEDIUM, "heavy": HEAVY}
 

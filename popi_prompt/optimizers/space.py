@@ -111,7 +111,8 @@ def build_space(task: Task, scope: Round) -> Space:
     tables = {conditioning: RewardTable(task, conditioning) for conditioning in CONDITIONINGS}
     few = users[: scope.screening[0][0]]
     more = users[: scope.screening[-1][0]]
-    texts = _screened(tables[_PROBED_WITH], users, candidate_summaries(task, few), scope)
+    candidates = candidate_summaries(task, few, scope.statements)
+    texts = _screened(tables[_PROBED_WITH], users, candidates, scope)
     ranked = _rank_conditionings(task, tables, few, texts, scope)
     table = tables[ranked[0]]
     table.fill(more, texts, "scoring the best under the best conditioning")

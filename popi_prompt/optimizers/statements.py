@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from popi_prompt.bank import STATEMENTS
+from popi_prompt.bank import Statement
 from popi_prompt.candidate import UNTUNED_CANDIDATE
 from popi_prompt.errors import ModelError, OptimizationError
 from popi_prompt.evaluation import in_parallel
@@ -112,14 +112,16 @@ class RewardTable:
         return tuple(sorted(scored, key=means.__getitem__)[:count])
 
 
-def candidate_summaries(task: Task, users: Sequence[User]) -> tuple[str, ...]:
+def candidate_summaries(
+    task: Task, users: Sequence[User], bank: Sequence[Statement]
+) -> tuple[str, ...]:
     """Texts that may serve some user: the bank, own samples and, if stronger, the proposer's.
 
     A text sampled for one user is a candidate for all, so that users learn from each other; a text
     that repeats the signals is no summary and is left out, as is one that the guard does not let
     into a program. Raises `OptimizationError` if none is left.
     """
-    texts = [statement.text for statement in STATEMENTS]
+    texts = [statement.text for statement in bank]
     stronger = task.door.names["proposer"] != task.door.names["inference"]
     shown = users[:_SAMPLED_USERS]
     task.observer(PhaseStarted("sampling summaries", len(shown) * (1 + stronger)))
