@@ -30,11 +30,15 @@ class Generator:
         return self.door.chat("generator", messages, sampling, cut_off_ok=cut_off_ok)
 
     def log_ratio(self, pair: Pair, summary: str | None) -> float:
-        """log p(chosen | prompt, summary) - log p(rejected | prompt, summary), in nats."""
+        """log p(chosen | prompt, summary) - log p(rejected | prompt, summary), in nats.
+
+        Users who choose differently between the same two answers ask the same of the model.
+        """
         messages = self.conditioning.messages(pair.prompt, summary)
-        answers = (as_data(pair.chosen), as_data(pair.rejected))
-        chosen, rejected = self.door.logprobs("generator", messages, answers)
-        return chosen - rejected
+        chosen, rejected = as_data(pair.chosen), as_data(pair.rejected)
+        first, second = sorted((chosen, rejected))
+        logs = self.door.logprobs("generator", messages, (first, second))
+        return logs[0] - logs[1] if chosen == first else logs[1] - logs[0]
 
     def choice(self, pair: Pair, summary: str | None) -> tuple[float, float]:
         """Probability that it names the chosen answer, shown first and shown second."""

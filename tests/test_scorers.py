@@ -65,6 +65,15 @@ def test_the_likelihood_margin_is_the_definition() -> None:
     assert score.prefers == float(chosen_told > rejected_told)
 
 
+def test_who_chooses_the_other_answer_costs_no_call_more() -> None:
+    model = FakeModel()
+    generator = Generator(fake_door({"generator": model}), SYSTEM)
+    other = Pair(PAIR.prompt, chosen=PAIR.rejected, rejected=PAIR.chosen)
+    margins = [LikelihoodScorer().score(generator, ADA, p, FITTING).margin for p in (PAIR, other)]
+    assert margins[0] == -margins[1] != 0
+    assert len(model.calls) == 2
+
+
 def test_a_likelihood_tie_prefers_neither() -> None:
     pair = Pair("What is rain?", "one two", "three four")
     assert Scene().score(LikelihoodScorer(), None, pair).prefers == 0.5
