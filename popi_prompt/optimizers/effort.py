@@ -27,6 +27,8 @@ class Round:
     taste may want, where few users are asked. `probing` users and summaries rank the
     conditionings; without any, the last one is taken. For so many users, `own`, summaries are
     sampled from their own signals, to be shown; with any, an instruction of ours is tried as well.
+    With `couples`, users who made opposite choices are drawn together, and those of `screening` are
+    counted as one.
     """
 
     screening: tuple[tuple[int, int], ...]
@@ -43,6 +45,7 @@ class Round:
     calls: int  # what building it takes, about
     own: int = 0
     statements: tuple[Statement, ...] = STATEMENTS  # of the bank, that are screened
+    couples: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class Effort:
         rest = max(trials - len(self.starts) - sum(each.trials for each in before), 1)
         return replace(self, rounds=(*before, replace(last, trials=rest)))
 
+
+_EVERY = (*STATEMENTS, *MORE_STATEMENTS)
 
 _FIRST = Round(
     screening=((3, 7), (6, 4), (8, 3)),
@@ -113,27 +118,27 @@ _MEDIUM = Round(
     calls=900,
 )
 _HEAVY = Round(
-    screening=((12, 10), (24, 6)),
-    opposed=0,
-    probing=(8, 3),
-    training_users=150,
-    drawn=24,
-    rehearsing_users=72,
-    variations=6,
-    parents=5,
-    sets=8,
-    proposals=4,
-    trials=24,
-    calls=2800,
-    own=12,
+    screening=((8, 8), (16, 5)),
+    opposed=2,
+    probing=(4, 2),
+    training_users=96,
+    drawn=12,
+    rehearsing_users=36,
+    variations=4,
+    parents=3,
+    sets=6,
+    proposals=2,
+    trials=12,
+    calls=1400,
+    own=8,
+    statements=_EVERY,
+    couples=True,
 )
-
-_EVERY = (*STATEMENTS, *MORE_STATEMENTS)
-_LIGHT = replace(_FIRST, trials=6, calls=195, statements=_EVERY)
+_LIGHT = replace(_FIRST, trials=6, calls=195, statements=_EVERY, couples=True)
 
 LIGHT = Effort((_LIGHT,), validation_users=12, calls=385, starts=STARTING_POINTS)
 MEDIUM = Effort((_MEDIUM,))
-HEAVY = Effort((replace(_HEAVY, statements=_EVERY),), starts=STARTING_POINTS)
+HEAVY = Effort((_HEAVY,), starts=STARTING_POINTS)
 GROWING = Effort((_FIRST, _SECOND, _MEDIUM))
 EFFORTS: dict[Auto, Effort] = {"light": LIGHT, "medium": MEDIUM, "heavy": HEAVY}
 

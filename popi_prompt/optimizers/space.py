@@ -9,6 +9,7 @@ import numpy as np
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.models.door import Door
+from popi_prompt.optimizers.couples import asking, in_couples
 from popi_prompt.optimizers.demonstrations import (
     DemonstrationSet,
     clearest,
@@ -107,10 +108,11 @@ def build_space(task: Task, scope: Round) -> Space:
     rng = np.random.default_rng(task.seed)
     synthetic = task.guard.demos == "synthetic"
     most = scope.rehearsing_users if synthetic else scope.training_users
-    users = [task.train[i] for i in rng.permutation(len(task.train))[:most]]
+    drawn = [task.train[i] for i in rng.permutation(len(task.train))]
+    users = (in_couples(drawn) if scope.couples else drawn)[:most]
     tables = {conditioning: RewardTable(task, conditioning) for conditioning in CONDITIONINGS}
-    few = users[: scope.screening[0][0]]
-    more = users[: scope.screening[-1][0]]
+    few = _first(users, scope.screening[0][0], scope)
+    more = _first(users, scope.screening[-1][0], scope)
     candidates = candidate_summaries(task, few, scope.statements)
     texts = _screened(tables[_PROBED_WITH], users, candidates, scope)
     ranked = _rank_conditionings(task, tables, few, texts, scope)
@@ -135,12 +137,18 @@ def _screened(
     """The texts that are left when each step of the screening has dropped the worse ones."""
     title = "scoring candidate summaries"
     for step, (count, kept) in enumerate(scope.screening):
-        table.fill(users[:count], texts, title)
+        first = _first(users, count, scope)
+        table.fill(first, texts, title)
         title = "scoring the better ones on more users"
         opposed = scope.opposed if step == 0 else 0
-        chosen = table.cover(users[:count], texts, kept - opposed)
-        texts = (*chosen, *table.opposed(users[:count], texts, opposed, chosen))
+        chosen = table.cover(first, texts, kept - opposed)
+        texts = (*chosen, *table.opposed(first, texts, opposed, chosen))
     return texts
+
+
+def _first(users: Sequence[User], count: int, scope: Round) -> Sequence[User]:
+    """So many users, or couples for the same calls."""
+    return asking(users, count) if scope.couples else users[:count]
 
 
 def _demonstrations(
