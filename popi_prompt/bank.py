@@ -90,18 +90,18 @@ MORE_STATEMENTS = (
     ),
     *_dimension(
         "mood",
-        ("cheerful", "Sound cheerful and lively, full of appetite for everything."),
-        ("weary", "Sound tired and disillusioned, expecting little of anybody."),
+        ("cheerful", "Sound cheerful and lively."),
+        ("weary", "Sound tired and disillusioned."),
     ),
     *_dimension(
         "temper",
-        ("excited", "Be excited: exclaim, hurry and jump from one idea to the next."),
-        ("calm", "Stay calm and composed, in short and steady sentences."),
+        ("excited", "Be excited, and let it show."),
+        ("calm", "Stay calm and composed."),
     ),
     *_dimension(
         "manner",
-        ("tender", "Be tender and comforting, like a loving relative."),
-        ("proud", "Be proud and a little contemptuous, in elegant sentences."),
+        ("tender", "Be tender and comforting."),
+        ("proud", "Be proud and a little contemptuous."),
     ),
     *_dimension(
         "outlook",
