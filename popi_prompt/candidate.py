@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -29,6 +30,25 @@ class Demonstration:
 
 
 @dataclass(frozen=True, slots=True)
+class Menu:
+    """Summaries that the inference model chooses from, in place of writing one.
+
+    `priors` are their mean log-probabilities over training users, in nats, measured with `model`;
+    any other model writes. A small model leans to what it saw last, by far more than users differ:
+    what is left above the prior is what it makes of this user.
+    """
+
+    model: str
+    summaries: tuple[str, ...]
+    priors: tuple[float, ...]
+
+    def pick(self, logs: Sequence[float]) -> str:
+        """The summary whose log-probability is furthest above its prior; of equals the first."""
+        gains = [log - prior for log, prior in zip(logs, self.priors, strict=True)]
+        return self.summaries[gains.index(max(gains))]
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """An inference step and a conditioning; the defaults are the untuned program."""
 
@@ -36,6 +56,7 @@ class Candidate:
     demonstrations: tuple[Demonstration, ...] = ()
     view: View = "full"
     conditioning: Conditioning = UNTUNED_CONDITIONING
+    menu: Menu | None = None
 
 
 UNTUNED_CANDIDATE = Candidate()

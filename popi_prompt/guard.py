@@ -49,12 +49,19 @@ class Guard:
         return not any(self.shown.shared(text) for text in texts_in_signals(user))
 
     def screened(self, candidate: Candidate) -> Candidate:
-        """Without demonstrations that may not be shown; the untuned instruction for a bad one."""
+        """Without what may not be shown; the untuned instruction for a bad one.
+
+        The priors of a menu are those of a prompt: with another one there is no menu.
+        """
         instruction = candidate.instruction
         if not self.allows_instruction(instruction):
             instruction = UNTUNED_CANDIDATE.instruction
         kept = tuple(demo for demo in candidate.demonstrations if self.allows_demonstration(demo))
-        return replace(candidate, instruction=instruction, demonstrations=kept)
+        menu = candidate.menu
+        changed = (instruction, kept) != (candidate.instruction, candidate.demonstrations)
+        if menu and (changed or any(map(self.summarized.shared, menu.summaries))):
+            menu = None
+        return replace(candidate, instruction=instruction, demonstrations=kept, menu=menu)
 
     def allows_demonstration(self, demo: Demonstration) -> bool:
         """Whether neither its signals nor its summary repeat what they may not."""
@@ -80,6 +87,8 @@ def _parts(candidate: Candidate) -> Iterator[tuple[str, str]]:
     for i, demo in enumerate(candidate.demonstrations, start=1):
         yield f"demonstration {i}", demo.signals
         yield f"summary {i}", demo.summary
+    for i, summary in enumerate(candidate.menu.summaries if candidate.menu else (), start=1):
+        yield f"summary {i} of the menu", summary
 
 
 def make_guard(demos: Demos | None, everyone: Sequence[User], split: Split) -> Guard:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import dspy
 
-from popi_prompt.candidate import Candidate, Demonstration
+from popi_prompt.candidate import Candidate, Demonstration, Menu
 from popi_prompt.errors import BadResponse, CallError
 from popi_prompt.models.attribution import attributed, attribution
 from popi_prompt.models.door import Door
-from popi_prompt.models.dspy_engine import door_lm
+from popi_prompt.models.dspy_engine import DoorEngine, door_lm
 from popi_prompt.models.model import Sampling
 from popi_prompt.prompts import UNTUNED_INSTRUCTION, View, inference_messages, render_signals
 from popi_prompt.records import parse_signals
@@ -28,12 +29,15 @@ _DESCRIPTIONS: dict[View, str] = {
     "liked": "texts that the person chose, wrote or rated well",
 }
 
+_SUMMARY = "how the person wants to be answered"
+_CHOSEN = "; one of "
+
 
 class InferPreferences(dspy.Signature):  # type: ignore[misc]
     """Signals of a person to a summary of how they want to be answered."""
 
     signals: str = dspy.InputField(desc=_DESCRIPTIONS["full"])
-    summary: str = dspy.OutputField(desc="how the person wants to be answered")
+    summary: str = dspy.OutputField(desc=_SUMMARY)
 
 
 class SummaryAdapter(dspy.Adapter):  # type: ignore[misc]
@@ -59,8 +63,9 @@ class PreferenceInference(dspy.Module):  # type: ignore[misc]
     """Signals -> `dspy.Prediction(summary=...)`, composable in any DSPy program.
 
     Instruction and demonstrations are those of `self.infer`, so every DSPy optimizer can change
-    them. `view` says how much of the signals the model is shown. A call takes signals as values,
-    as JSON objects, or as text that is rendered already.
+    them. `view` says how much of the signals the model is shown. With a `menu` the summary is
+    chosen, as long as the model is the menu's and its log-probabilities are to be had; else it is
+    written. A call takes signals as values, as JSON objects, or as text that is rendered already.
     """
 
     def __init__(
@@ -68,11 +73,14 @@ class PreferenceInference(dspy.Module):  # type: ignore[misc]
         instruction: str = UNTUNED_INSTRUCTION,
         demonstrations: Sequence[Demonstration] = (),
         view: View = "full",
+        menu: Menu | None = None,
     ):
         super().__init__()
         signature = InferPreferences.with_instructions(instruction)
+        signature = signature.with_updated_fields("signals", desc=_DESCRIPTIONS[view])
+        chosen = "" if menu is None else f"{_CHOSEN}{json.dumps(asdict(menu))}"
         self.infer = dspy.Predict(
-            signature.with_updated_fields("signals", desc=_DESCRIPTIONS[view])
+            signature.with_updated_fields("summary", desc=f"{_SUMMARY}{chosen}")
         )
         self.infer.demos = [
             {"signals": demo.signals, "summary": demo.summary} for demo in demonstrations
@@ -84,11 +92,35 @@ class PreferenceInference(dspy.Module):  # type: ignore[misc]
         extra = self.infer.signature.input_fields["signals"].json_schema_extra
         return "liked" if extra.get("desc") == _DESCRIPTIONS["liked"] else "full"
 
+    @property
+    def menu(self) -> Menu | None:
+        """Kept as the description of the output field, for the same reason."""
+        extra = self.infer.signature.output_fields["summary"].json_schema_extra
+        _, chosen, record = str(extra.get("desc")).partition(_CHOSEN)
+        if not chosen:
+            return None
+        found = json.loads(record)
+        return Menu(found["model"], tuple(found["summaries"]), tuple(found["priors"]))
+
     def forward(self, signals: str | Sequence[Signal | Mapping[str, Any]]) -> dspy.Prediction:
         """Infer one user's summary."""
         text = signals if isinstance(signals, str) else self.render(signals)
+        chosen = self._chosen(text)
+        if chosen is not None:
+            return dspy.Prediction(summary=chosen)
         with dspy.context(adapter=SummaryAdapter()):
             return self.infer(signals=text)
+
+    def _chosen(self, signals: str) -> str | None:
+        menu = self.menu
+        lm = self.infer.lm if self.infer.lm is not None else dspy.settings.lm
+        engine = getattr(lm, "engine", None)
+        if menu is None or not isinstance(engine, DoorEngine) or engine.model != menu.model:
+            return None
+        shown = [(str(demo["signals"]), str(demo["summary"])) for demo in self.infer.demos]
+        messages = inference_messages(self.infer.signature.instructions, shown, signals)
+        logs = engine.logprobs(messages, menu.summaries)
+        return None if logs is None else menu.pick(logs)
 
     def render(self, signals: Sequence[Signal | Mapping[str, Any]]) -> str:
         """The text the model is shown for these signals."""
@@ -97,7 +129,9 @@ class PreferenceInference(dspy.Module):  # type: ignore[misc]
 
 def compile_module(candidate: Candidate) -> PreferenceInference:
     """The DSPy module of a candidate, without a model."""
-    return PreferenceInference(candidate.instruction, candidate.demonstrations, candidate.view)
+    return PreferenceInference(
+        candidate.instruction, candidate.demonstrations, candidate.view, candidate.menu
+    )
 
 
 def dspy_state(candidate: Candidate) -> dict[str, Any]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from popi_prompt.candidate import DEMOS, Candidate, Demonstration
+from popi_prompt.candidate import DEMOS, Candidate, Demonstration, Menu
 from popi_prompt.errors import DataError, ProgramError
 from popi_prompt.files import parse_json, read_bytes
 from popi_prompt.origin import USUAL_DEMOS, USUAL_OPTIMIZER, USUAL_REWARD, Origin, Scores
 from popi_prompt.prompts import VIEWS, Conditioning
 
 T = TypeVar("T")
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 has no menu; a program without one is still written as such
 _VERSION_KEY = "popi_prompt_program"
 _NUMBER = (int, float)
 _SCORES: dict[str, Any] = {
@@ -29,7 +30,7 @@ def program_record(
 ) -> dict[str, Any]:
     """The JSON object of a program's file; `parts_from_record` reads it back."""
     return {
-        _VERSION_KEY: SCHEMA_VERSION,
+        _VERSION_KEY: 1 if candidate.menu is None else SCHEMA_VERSION,
         "holds": holds,
         "instruction": candidate.instruction,
         "view": candidate.view,
@@ -40,9 +41,18 @@ def program_record(
         "demonstrations": [
             {"signals": demo.signals, "summary": demo.summary} for demo in candidate.demonstrations
         ],
+        **_menu_record(candidate.menu),
         "models": dict(models),
         "origin": _origin_record(origin),
     }
+
+
+def _menu_record(menu: Menu | None) -> dict[str, Any]:
+    """Priors are rounded to a millionth of a nat, far below what any choice turns on."""
+    if menu is None:
+        return {}
+    priors = [round(prior, 6) for prior in menu.priors]
+    return {"menu": {"model": menu.model, "summaries": list(menu.summaries), "priors": priors}}
 
 
 def _origin_record(origin: Origin) -> dict[str, Any]:
@@ -123,6 +133,7 @@ def parts_from_record(raw: Any) -> tuple[Candidate, dict[str, str], Origin]:
             "view": str,
             "conditioning": dict,
             "demonstrations": list,
+            **({"menu": dict} if "menu" in raw else {}),
             "models": dict,
             "origin": dict,
         },
@@ -147,7 +158,25 @@ def _candidate(top: dict[str, Any]) -> Candidate:
         demonstrations=demonstrations,
         view=top["view"],
         conditioning=Conditioning(**conditioning),
+        menu=_menu(top["menu"]) if "menu" in top else None,
     )
+
+
+def _menu(raw: dict[str, Any]) -> Menu:
+    menu = _fields(raw, "'menu'", {"model": str, "summaries": list, "priors": list})
+    summaries, priors = menu["summaries"], menu["priors"]
+    for summary in summaries:
+        if not isinstance(summary, str) or not summary.strip():
+            raise ProgramError(f"'menu' has a summary that is no text: {summary!r:.60}")
+    for prior in priors:
+        if not isinstance(prior, _NUMBER) or isinstance(prior, bool) or not math.isfinite(prior):
+            raise ProgramError(f"'menu' has a prior that is no number: {prior!r:.60}")
+    if len(summaries) < 2 or len(summaries) != len(priors):
+        raise ProgramError(
+            f"'menu' has {len(summaries)} summaries and {len(priors)} priors; it takes two or more "
+            "summaries, and a prior for each"
+        )
+    return Menu(menu["model"], tuple(summaries), tuple(float(prior) for prior in priors))
 
 
 def _models(raw: dict[str, Any]) -> dict[str, str]:

@@ -32,7 +32,14 @@ A, B, C, D, E = SPLIT.train[:5]
 FIRST = DemonstrationSet(((A, "x"), (B, "y"), (C, "x")))
 OTHER = DemonstrationSet(((D, "y"), (E, "x"), (B, "x")))
 SPACE = Space(("one", "two"), (DemonstrationSet(()), FIRST, OTHER), CONDITIONINGS[:2])
-BEST: Choice = {"instruction": 0, "demonstrations": 1, "view": 1, "conditioning": 1, "length": 0}
+BEST: Choice = {
+    "instruction": 0,
+    "demonstrations": 1,
+    "view": 1,
+    "conditioning": 1,
+    "length": 0,
+    "menu": 0,
+}
 
 
 def always(grown: Grown) -> bool:

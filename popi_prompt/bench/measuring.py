@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,7 @@ def _conditions(subject: _Subject, *, compiled: bool) -> dict[str, Any]:
             candidate.view,
             [[demo.signals, demo.summary] for demo in candidate.demonstrations],
             [candidate.conditioning.place, candidate.conditioning.wording],
+            *([astuple(candidate.menu)] if candidate.menu else []),
         ]
     )
     return {

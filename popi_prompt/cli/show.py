@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def command(
     program: Path | None, front: Path | None, pick: int | None, output: Path | None, as_json: bool
 ) -> None:
-    """Print PROGRAM: instruction, demonstrations, conditioning, models, scores, what it holds.
+    """Print PROGRAM: instruction, demonstrations, menu, models, scores, what it holds.
 
     With --front: the programs between which `optimize --pareto` leaves the choice, and with --pick
     one of them, which -o writes as a program.
@@ -129,6 +129,10 @@ def _print_program(loaded: Program, as_json: bool) -> None:
                 f"{name:<14} D {scores.margin:+.2f}, reward accuracy {scores.reward_accuracy:.1%}, "
                 f"{scores.tokens_median:.0f} tokens (median), {scores.users} held-out users"
             )
+    if candidate.menu is not None:
+        lines.append(f"\nmenu, of which {candidate.menu.model} chooses")
+        for summary, prior in zip(candidate.menu.summaries, candidate.menu.priors, strict=True):
+            lines.append(f"    {summary} (prior {prior:+.2f})")
     for number, demo in enumerate(candidate.demonstrations, start=1):
         shown = "\n    ".join(demo.signals.splitlines())
         lines.append(f"\ndemonstration {number}\n    {shown}\n  -> {demo.summary}")

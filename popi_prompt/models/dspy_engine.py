@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import dspy
@@ -24,6 +25,17 @@ class DoorEngine:
     def __init__(self, door: Door, role: Role):
         self._door = door
         self._role = role
+
+    @property
+    def model(self) -> str:
+        """The name of the role's model."""
+        return self._door.names[self._role]
+
+    def logprobs(self, messages: Messages, responses: Sequence[str]) -> tuple[float, ...] | None:
+        """Summed log-probabilities of given answers; None where the model gives none."""
+        if not self._door.scores_responses(self._role):
+            return None
+        return self._door.logprobs(self._role, messages, responses)
 
     def complete(self, request: Request) -> Response:
         """One request, one answer. Raises lm15's `ProviderError` as the engine contract asks."""

@@ -28,7 +28,8 @@ class Round:
     conditionings; without any, the last one is taken. For so many users, `own`, summaries are
     sampled from their own signals, to be shown; with any, an instruction of ours is tried as well.
     With `couples`, users who made opposite choices are drawn together, and those of `screening` are
-    counted as one.
+    counted as one. `calibrating` training users tell how much a model leans to each summary that it
+    chooses from; without any, it writes them.
     """
 
     screening: tuple[tuple[int, int], ...]
@@ -46,6 +47,7 @@ class Round:
     own: int = 0
     statements: tuple[Statement, ...] = STATEMENTS  # of the bank, that are screened
     couples: bool = False
+    calibrating: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,9 @@ _HEAVY = Round(
     own=8,
     statements=_EVERY,
     couples=True,
+    calibrating=24,
 )
-_LIGHT = replace(_FIRST, trials=6, calls=195, statements=_EVERY, couples=True)
+_LIGHT = replace(_FIRST, trials=6, calls=195, statements=_EVERY, couples=True, calibrating=12)
 
 LIGHT = Effort((_LIGHT,), validation_users=12, calls=385, starts=STARTING_POINTS)
 MEDIUM = Effort((_MEDIUM,))

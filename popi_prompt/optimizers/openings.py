@@ -10,6 +10,8 @@ from popi_prompt.starting_points import DIRECT
 def openings(space: Space, fresh: Space, before: int, trials: int) -> list[Choice]:
     """The best set of demonstrations in the cheaper view, the untuned program, other sets.
 
+    Where there is a menu they choose from it; so does the best instruction without any, which reads
+    the least, and then the best set writes.
     The untuned program reads and writes the most: it comes when there is something that it can be
     compared with, so that a few users decide. Later rounds, for which `space` had more than the
     empty set `before` the `fresh` ones, open with what they have that is new. The
@@ -23,7 +25,13 @@ def openings(space: Space, fresh: Space, before: int, trials: int) -> list[Choic
         "view": VIEWS.index("liked"),
         "conditioning": space.conditionings.index(best),
     }
-    shown = [{**liked, "demonstrations": i} for i in range(before, len(space.sets))]
+    shown = [
+        {**liked, "demonstrations": i, "menu": space.menu_of(space.sets[i])}
+        for i in range(before, len(space.sets))
+    ]
+    if fresh.menus[1:]:
+        alone = {**liked, "menu": space.menus.index(fresh.menus[-1])}
+        shown = [*shown[:1], alone, *({**each, "menu": 0} for each in shown[:1]), *shown[1:]]
     if shown and DIRECT in fresh.instructions:
         shown.append({**shown[-1], "instruction": space.instructions.index(DIRECT)})
     if before > 1:

@@ -22,13 +22,14 @@ from popi_prompt.events import PhaseStarted, TrialFinished
 from popi_prompt.inference import summarizer
 from popi_prompt.models.attribution import attributed
 from popi_prompt.optimizers.allowance import Allowance
+from popi_prompt.optimizers.construction import build_space
 from popi_prompt.optimizers.openings import openings
 from popi_prompt.optimizers.optimizer import Found, Task
 from popi_prompt.optimizers.points import Point, undominated
 from popi_prompt.optimizers.popi import BLOCK
 from popi_prompt.optimizers.racing import hopeless
 from popi_prompt.optimizers.sampling import Sampler
-from popi_prompt.optimizers.space import Choice, Space, build_space
+from popi_prompt.optimizers.space import Choice, Space
 
 
 class ParetoOptimizer:
@@ -85,7 +86,7 @@ class _Search:
         return not self._front or self._allowance.affords(more)
 
     def _trial(self, choice: Choice, sampler: Sampler) -> None:
-        candidate = self._space.candidate(choice)
+        candidate = self._space.calibrated(choice, self._task.door)
         if candidate not in self._tried and self._space.allows(choice, self._task.door):
             with attributed(candidate=f"trial {self._number}"):
                 self._tried[candidate] = self._score(candidate)

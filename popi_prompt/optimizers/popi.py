@@ -25,6 +25,7 @@ from popi_prompt.events import PhaseStarted, TrialFinished
 from popi_prompt.inference import summarizer
 from popi_prompt.models.attribution import attributed
 from popi_prompt.optimizers.allowance import Allowance
+from popi_prompt.optimizers.construction import build_space
 from popi_prompt.optimizers.crossover import Grown, crossed
 from popi_prompt.optimizers.effort import Round
 from popi_prompt.optimizers.openings import openings
@@ -34,11 +35,12 @@ from popi_prompt.optimizers.reflection import USERS as REFLECTED_USERS
 from popi_prompt.optimizers.reflection import reflect
 from popi_prompt.optimizers.sampling import Sampler
 from popi_prompt.optimizers.shortening import reading, shortened
-from popi_prompt.optimizers.space import Choice, Space, build_space
+from popi_prompt.optimizers.space import Choice, Space
 
 BLOCK = 4  # users, after which a race is looked at
 
 Move = Callable[[], Grown | None]
+_Key = tuple[Candidate, int]  # a candidate before it is calibrated, and its menu
 
 
 class PopiOptimizer:
@@ -62,8 +64,9 @@ class _Search:
         self._allowance = Allowance(task)
         self._best: Found | None = None
         self._results: list[Result] = []  # the best one's
-        self._rewards: dict[Candidate, float | None] = {}  # None where it was stopped
+        self._rewards: dict[_Key, float | None] = {}  # None where it was stopped
         self._standing: list[tuple[float, Choice]] = []
+        self._leading: Choice | None = None  # the best one's
         self._number = self._reflections = 0
         self._reason = "every combination is too long for the context"
 
@@ -108,7 +111,7 @@ class _Search:
                 done += 1
 
     def _affords(self, more: int = 0) -> bool:
-        """Whether the effort allows one more trial and so much `more`; a first one always."""
+        """Whether the effort allows a trial and so much `more`; a first one always."""
         return self._best is None or self._allowance.affords(more)
 
     def _moves(self) -> dict[str, Move]:
@@ -120,12 +123,13 @@ class _Search:
         }
 
     def _reflected(self) -> Grown | None:
-        best = self._leading()
+        best = self._leading
         if best is None or not self._affords(3 * REFLECTED_USERS + 1):
             return None
         self._reflections += 1
         instruction = self._space.instructions[best["instruction"]]
-        text = reflect(self._task, self._space.candidate(best), instruction, self._reflections)
+        candidate = self._space.calibrated(best, self._task.door)
+        text = reflect(self._task, candidate, instruction, self._reflections)
         if text is None or text in self._space.instructions:
             return None
         grown = self._space.joined(Space(instructions=(text,)))
@@ -133,39 +137,34 @@ class _Search:
 
     def _crossed(self) -> Grown | None:
         ranked = sorted(self._standing, key=lambda each: each[0], reverse=True)
-        good = [choice for _, choice in ranked if choice != self._leading()]
-        best = self._leading()
+        best = self._leading
+        good = [choice for _, choice in ranked if choice != best]
         return crossed(self._space, [best, *good], self._is_new, self._rng) if best else None
 
     def _shortened(self) -> Grown | None:
-        best = self._leading()
+        best = self._leading
         return shortened(self._space, best, self._is_new, self._task.door) if best else None
 
     def _sampled(self) -> Grown | None:
         return self._space, self._sampler.pick()
 
-    def _leading(self) -> Choice | None:
-        found = (
-            c
-            for _, c in self._standing
-            if self._best and self._space.candidate(c) == self._best.candidate
-        )
-        return next(found, None)
-
     def _is_new(self, grown: Grown) -> bool:
         space, choice = grown
         allowed = space.allows(choice, self._task.door)
-        return allowed and space.candidate(choice) not in self._rewards
+        return allowed and _key(space, choice) not in self._rewards
 
     def _trial(self, move: str, choice: Choice) -> None:
-        candidate = self._space.candidate(choice)
+        key = _key(self._space, choice)
         results: list[Result] = []
-        known = self._rewards.get(candidate) is not None
+        known = self._rewards.get(key) is not None
         if not known and self._space.allows(choice, self._task.door):
             with attributed(candidate=f"trial {self._number}"):
-                self._rewards[candidate] = self._score(candidate, results, move == "opening")
+                candidate = self._space.calibrated(choice, self._task.door)
+                self._rewards[key] = self._score(candidate, results, move == "opening")
             self._standing.append((self._gap(results), choice))
-        reward = self._rewards.get(candidate)
+            if self._best is not None and self._best.candidate == candidate:
+                self._leading = choice
+        reward = self._rewards.get(key)
         self._sampler.tell(choice, reward)
         self._tell(move, choice, reward, mean_tokens(results))
         self._number += 1
@@ -243,6 +242,10 @@ class _Search:
                 tokens=tokens,
             )
         )
+
+
+def _key(space: Space, choice: Choice) -> _Key:
+    return space.candidate(choice), choice["menu"]
 
 
 def _rewards(results: Sequence[Result]) -> dict[str, float]:

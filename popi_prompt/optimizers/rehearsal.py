@@ -34,13 +34,14 @@ class Take:
     """One user under one set: the expected `reward`, and how `fit` the set is for this user.
 
     `fit` is the log-probability of the best of the kept texts among them, and `logs` are those
-    of all. Where no log-probabilities are to be had, it is the reward, without logs.
+    of all, whose `rewards` are known. Where there are no log-probabilities, `fit` is the reward.
     """
 
     reward: float
     fit: float
     best: int | None = None
     logs: NDArray[np.float64] | None = None
+    rewards: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ class Rehearsal:
     summaries that the demonstrations show: rewards that are known already, weighted. That sees a
     lean towards one of them long before a greedy answer flips, and costs no call of the generator.
     Elsewhere the summary is written and scored. After each of the first `variations` blocks of
-    users, so many `parents` are varied; `sets` are found at most.
+    users, so many `parents` are varied; `sets` are found at most. Where summaries are chosen, not
+    written, the distribution is `calibrated`: a lean costs nothing then.
     """
 
     task: Task
@@ -60,6 +62,7 @@ class Rehearsal:
     variations: int = 3
     parents: int = 3
     sets: int = 4
+    calibrated: bool = False
     takes: dict[DemonstrationSet, list[Take]] = field(default_factory=dict)
 
     def best(
@@ -114,19 +117,22 @@ class Rehearsal:
 
     def reward(self, examples: DemonstrationSet) -> float:
         """Mean expected reward so far; minus infinity for a set that was never rehearsed."""
-        return _mean([take.reward for take in self.takes.get(examples, ())])
+        takes = self.takes.get(examples, [])
+        if self.calibrated and all(take.logs is not None for take in takes):
+            known = np.array([take.rewards for take in takes])
+            return _mean(list((known * np.exp(_level(takes))).sum(axis=-1)))
+        return _mean([take.reward for take in takes])
 
     def _promise(self, examples: DemonstrationSet) -> float:
-        """Mean fit as it is plus what it would be without a lean."""
+        """Mean fit as it is plus what it would be without a lean; calibrated the reward."""
+        if self.calibrated:
+            return self.reward(examples)
         takes = self.takes[examples]
         fit = _mean([take.fit for take in takes])
-        logs = [take.logs for take in takes if take.logs is not None]
-        if not logs:
+        if not any(take.logs is not None for take in takes):
             return fit
-        level = np.array(logs) - np.mean(logs, axis=0)
-        level -= np.log(np.exp(level).sum(axis=1, keepdims=True))
         best = [take.best for take in takes if take.best is not None]
-        return fit + float(np.mean(level[np.arange(len(best)), best]))
+        return fit + float(np.mean(_level(takes)[np.arange(len(best)), best]))
 
     def _lean(self, examples: DemonstrationSet) -> Lean:
         """From mean weights against how often each text is the best; unknown without logs."""
@@ -170,7 +176,7 @@ class Rehearsal:
             best = int(known.argmax())
             logs -= logs.max()
             logs -= np.log(np.exp(logs).sum())
-            takes.append(Take(float(known @ np.exp(logs)), float(logs[best]), best, logs))
+            takes.append(Take(float(known @ np.exp(logs)), float(logs[best]), best, logs, known))
         return takes
 
     def _written(self, users: Sequence[User], examples: DemonstrationSet) -> list[Take]:
@@ -199,6 +205,14 @@ def _pool_of(examples: DemonstrationSet, pools: Sequence[Pool]) -> Pool:
         ),
         {},
     )
+
+
+def _level(takes: Sequence[Take]) -> NDArray[np.float64]:
+    """Log-probabilities by user and text without the lean to a text that all users share."""
+    logs = np.array([take.logs for take in takes if take.logs is not None])
+    level: NDArray[np.float64] = logs - logs.mean(axis=0)
+    level -= np.log(np.exp(level).sum(axis=1, keepdims=True))
+    return level
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -30,6 +30,7 @@ def reading(candidate: Candidate, door: Door) -> int:
     """Tokens that the inference model reads besides a user's signals."""
     texts = [candidate.instruction]
     texts += [text for demo in candidate.demonstrations for text in (demo.signals, demo.summary)]
+    texts += candidate.menu.summaries if candidate.menu else ()
     return sum(door.count_tokens("inference", text) for text in texts)
 
 

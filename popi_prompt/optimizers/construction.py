@@ -1,0 +1,183 @@
+"""Building a search space: what earns a place in it, measured on training users."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from popi_prompt.optimizers.calibration import FEWEST, Calibration
+from popi_prompt.optimizers.couples import asking, in_couples
+from popi_prompt.optimizers.demonstrations import (
+    DemonstrationSet,
+    clearest,
+    draw_sets,
+    fits,
+    users_by_summary,
+)
+from popi_prompt.optimizers.effort import Round
+from popi_prompt.optimizers.instructions import propose
+from popi_prompt.optimizers.invented import invented_people
+from popi_prompt.optimizers.optimizer import Task
+from popi_prompt.optimizers.own_words import own_sets
+from popi_prompt.optimizers.rehearsal import VIEW, Rehearsal
+from popi_prompt.optimizers.space import Space
+from popi_prompt.optimizers.statements import RewardTable, candidate_summaries
+from popi_prompt.prompts import CONDITIONINGS, UNTUNED_CONDITIONING, Conditioning
+from popi_prompt.schema import User
+from popi_prompt.starting_points import DIRECT
+
+_CONDITIONINGS = 2
+_PROBED_WITH = CONDITIONINGS[-1]
+
+
+def build_space(task: Task, scope: Round) -> Space:
+    """Score, rank and draw on training users; see the optimizer's docstring for the steps."""
+    rng = np.random.default_rng(task.seed)
+    synthetic = task.guard.demos == "synthetic"
+    most = scope.rehearsing_users if synthetic else scope.training_users
+    drawn = [task.train[i] for i in rng.permutation(len(task.train))]
+    users = (in_couples(drawn) if scope.couples else drawn)[:most]
+    tables = {conditioning: RewardTable(task, conditioning) for conditioning in CONDITIONINGS}
+    few = _first(users, scope.screening[0][0], scope)
+    more = _first(users, scope.screening[-1][0], scope)
+    candidates = candidate_summaries(task, few, scope.statements)
+    texts = _screened(tables[_PROBED_WITH], users, candidates, scope)
+    ranked = _rank_conditionings(task, tables, few, texts, scope)
+    table = tables[ranked[0]]
+    table.fill(more, texts, "scoring the best under the best conditioning")
+    texts = table.kinds_of_taste(more, texts)
+    table.fill(users, texts, "scoring what is left on all of them")
+    kinds = users_by_summary(table, users, texts)
+    rehearsing = _rehearsing(kinds, scope, synthetic)
+    menus = _menus(task, texts, rehearsing, [*drawn[most:], *users], scope)
+    rehearsal = _rehearsal(task, table, texts, scope, calibrated=bool(menus))
+    find = _invented if synthetic else _demonstrations
+    sets = find(task, rehearsal, kinds, rehearsing, rng, scope)
+    shown = sets[0] if sets else DemonstrationSet(())
+    instructions = propose(task, shown, scope.proposals)
+    if scope.own:
+        instructions = (*instructions, DIRECT)
+        sets = (*sets, *_own(task, table, users[: scope.own]))
+    best = (each for each in ranked[:_CONDITIONINGS] if each != UNTUNED_CONDITIONING)
+    return Space().joined(Space(instructions, sets, tuple(best), menus))
+
+
+def _screened(
+    table: RewardTable, users: Sequence[User], texts: tuple[str, ...], scope: Round
+) -> tuple[str, ...]:
+    """The texts that are left when each step of the screening has dropped the worse ones."""
+    title = "scoring candidate summaries"
+    for step, (count, kept) in enumerate(scope.screening):
+        first = _first(users, count, scope)
+        table.fill(first, texts, title)
+        title = "scoring the better ones on more users"
+        opposed = scope.opposed if step == 0 else 0
+        chosen = table.cover(first, texts, kept - opposed)
+        texts = (*chosen, *table.opposed(first, texts, opposed, chosen))
+    return texts
+
+
+def _first(users: Sequence[User], count: int, scope: Round) -> Sequence[User]:
+    """So many users, or couples for the same calls."""
+    return asking(users, count) if scope.couples else users[:count]
+
+
+def _demonstrations(
+    task: Task,
+    rehearsal: Rehearsal,
+    kinds: Mapping[str, Sequence[User]],
+    rehearsing: Sequence[User],
+    rng: np.random.Generator,
+    scope: Round,
+) -> tuple[DemonstrationSet, ...]:
+    """Sets drawn from some of the users, the best in rehearsals with the others."""
+    shown = clearest(
+        {
+            text: [u for u in found if u not in rehearsing and task.guard.allows_user(u)]
+            for text, found in kinds.items()
+        }
+    )
+    drawn = draw_sets(shown, count=scope.drawn, rng=rng)
+    fitting = [each for each in drawn if fits(each, VIEW, task.door)]
+    return rehearsal.best(fitting, rehearsing, [shown], rng)
+
+
+def _own(task: Task, table: RewardTable, users: Sequence[User]) -> tuple[DemonstrationSet, ...]:
+    """None where no user may be shown."""
+    return own_sets(task, table, users) if task.guard.demos == "real" else ()
+
+
+def _invented(
+    task: Task,
+    rehearsal: Rehearsal,
+    kinds: Mapping[str, Sequence[User]],
+    rehearsing: Sequence[User],
+    rng: np.random.Generator,
+    scope: Round,
+) -> tuple[DemonstrationSet, ...]:
+    """A set of invented people for every dimension of taste, rehearsed with the users."""
+    tastes = invented_people(task, tuple(kinds))
+    drawn = [each for taste in tastes for each in draw_sets(taste, count=1, rng=rng)]
+    fitting = [each for each in dict.fromkeys(drawn) if fits(each, VIEW, task.door)]
+    return rehearsal.best(fitting, rehearsing, tastes, rng)
+
+
+def _rehearsal(
+    task: Task, table: RewardTable, texts: tuple[str, ...], scope: Round, *, calibrated: bool
+) -> Rehearsal:
+    return Rehearsal(
+        task, table, texts, scope.variations, scope.parents, scope.sets, calibrated=calibrated
+    )
+
+
+def _rehearsing(
+    kinds: Mapping[str, Sequence[User]], scope: Round, synthetic: bool
+) -> Sequence[User]:
+    """Every taste in its turn: every second of its users, all where they are not shown anyway."""
+    if synthetic:
+        return _in_turn(list(kinds.values()))
+    users = sum(map(len, kinds.values()))
+    halves = [found[1::2] for found in kinds.values()]
+    return _in_turn(halves)[: min(scope.rehearsing_users, users // 2)]
+
+
+def _menus(
+    task: Task,
+    texts: tuple[str, ...],
+    rehearsing: Sequence[User],
+    others: Sequence[User],
+    scope: Round,
+) -> tuple[Calibration, ...]:
+    """The summaries that demonstrations show; none where a model could only write them.
+
+    Who rehearses is asked anyway.
+    """
+    further = [user for user in others if user not in rehearsing]
+    users = (*rehearsing, *further)[: scope.calibrating]
+    if len(texts) < 2 or len(users) < FEWEST or not task.door.scores_responses("inference"):
+        return ()
+    return (Calibration(texts, users),)
+
+
+def _in_turn(groups: Sequence[Sequence[User]]) -> list[User]:
+    """One user of each group in turn, so that any first few hold all tastes."""
+    longest = max(map(len, groups), default=0)
+    return [group[i] for i in range(longest) for group in groups if i < len(group)]
+
+
+def _rank_conditionings(
+    task: Task,
+    tables: dict[Conditioning, RewardTable],
+    users: Sequence[User],
+    texts: Sequence[str],
+    scope: Round,
+) -> list[Conditioning]:
+    """Conditionings by what the texts reach under them, the best first."""
+    most_users, most_texts = scope.probing
+    if not most_users:
+        return [_PROBED_WITH, UNTUNED_CONDITIONING]
+    users, texts = users[:most_users], texts[:most_texts]
+    for table in tables.values():
+        table.fill(users, texts, "trying ways to put a summary to the generator")
+    return sorted(tables, key=lambda each: tables[each].best_of(users, texts), reverse=True)
