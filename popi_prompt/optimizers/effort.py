@@ -137,10 +137,18 @@ _HEAVY = Round(
     couples=True,
     calibrating=24,
 )
-_LIGHT = replace(_FIRST, trials=6, calls=195, statements=_EVERY, couples=True, calibrating=12)
+_LIGHT = replace(
+    _FIRST,
+    screening=((3, 8), (6, 6), (8, 5)),
+    trials=6,
+    calls=210,
+    statements=_EVERY,
+    couples=True,
+    calibrating=12,
+)
 
-LIGHT = Effort((_LIGHT,), validation_users=12, calls=385, starts=STARTING_POINTS)
-MEDIUM = Effort((_MEDIUM,))
+LIGHT = Effort((_LIGHT,), validation_users=12, calls=400, starts=STARTING_POINTS)
+MEDIUM = Effort((replace(_MEDIUM, calibrating=24),))
 HEAVY = Effort((_HEAVY,), starts=STARTING_POINTS)
 GROWING = Effort((_FIRST, _SECOND, _MEDIUM))
 EFFORTS: dict[Auto, Effort] = {"light": LIGHT, "medium": MEDIUM, "heavy": HEAVY}
