@@ -13,10 +13,11 @@ class Allowance:
         self._most = task.effort.calls
         self._before = task.door.asked()
         users = task.validation()
-        self._trial = len(users) + sum(len(user.pairs) for user in users)
+        priors = max(scope.calibrating for scope in task.effort.rounds)
+        self._trial = priors + len(users) + sum(len(user.pairs) for user in users)
 
     def affords(self, more: int = 0) -> bool:
-        """Whether one more trial on all validation users, and so much `more`, is within it."""
+        """Whether one more trial, its priors included, and so much `more`, is within it."""
         if self._most is None:
             return True
         return self._door.asked() - self._before + self._trial + more <= self._most

@@ -147,7 +147,7 @@ _LIGHT = replace(
     calibrating=12,
 )
 
-LIGHT = Effort((_LIGHT,), validation_users=12, calls=400, starts=STARTING_POINTS)
+LIGHT = Effort((_LIGHT,), validation_users=12, calls=385, starts=STARTING_POINTS)
 MEDIUM = Effort((replace(_MEDIUM, calibrating=24),))
 HEAVY = Effort((_HEAVY,), starts=STARTING_POINTS)
 GROWING = Effort((_FIRST, _SECOND, _MEDIUM))

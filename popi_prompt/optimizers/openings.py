@@ -10,8 +10,8 @@ from popi_prompt.starting_points import DIRECT
 def openings(space: Space, fresh: Space, before: int, trials: int) -> list[Choice]:
     """The best set of demonstrations in the cheaper view, the untuned program, other sets.
 
-    Where there is a menu they choose from it; so does the best instruction without any, which reads
-    the least, and then the best set writes.
+    Where there is a menu they choose from it; so does the untuned instruction without any, which
+    reads the least, and the best set is tried as a writer, too.
     The untuned program reads and writes the most: it comes when there is something that it can be
     compared with, so that a few users decide. Later rounds, for which `space` had more than the
     empty set `before` the `fresh` ones, open with what they have that is new. The

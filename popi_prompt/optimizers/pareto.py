@@ -86,8 +86,10 @@ class _Search:
         return not self._front or self._allowance.affords(more)
 
     def _trial(self, choice: Choice, sampler: Sampler) -> None:
-        candidate = self._space.calibrated(choice, self._task.door)
-        if candidate not in self._tried and self._space.allows(choice, self._task.door):
+        space, door = self._space, self._task.door
+        allowed = space.allows(choice, door)
+        candidate = space.calibrated(choice, door) if allowed else space.candidate(choice)
+        if allowed and candidate not in self._tried:
             with attributed(candidate=f"trial {self._number}"):
                 self._tried[candidate] = self._score(candidate)
             self._note(candidate)
