@@ -38,7 +38,7 @@ class Calibration:
             return candidate
         shown = {demo.user_id for demo in candidate.demonstrations}
         users = [user for user in self.users if user.user_id not in shown]
-        ask = partial(_logs, candidate, self.summaries, door)
+        ask = partial(logs_of, candidate, self.summaries, door)
         workers = max(1, door.model("inference").concurrency // 2)
         logs = [each for each in in_parallel(ask, users, workers) if each is not None]
         if len(logs) < FEWEST:
@@ -47,10 +47,10 @@ class Calibration:
         return replace(candidate, menu=Menu(door.names["inference"], self.summaries, priors))
 
 
-def _logs(
+def logs_of(
     candidate: Candidate, summaries: tuple[str, ...], door: Door, user: User
 ) -> tuple[float, ...] | None:
-    """None where the call fails."""
+    """Log-probabilities of the summaries after the user's signals; None where the call fails."""
     shown = [(demo.signals, demo.summary) for demo in candidate.demonstrations]
     signals = render_signals(user.signals, candidate.view)
     messages = inference_messages(candidate.instruction, shown, signals)

@@ -16,6 +16,7 @@ from popi_prompt.optimizers.demonstrations import (
     users_by_summary,
 )
 from popi_prompt.optimizers.effort import Round
+from popi_prompt.optimizers.guesses import Guesses, by_dimension, guess
 from popi_prompt.optimizers.instructions import propose
 from popi_prompt.optimizers.invented import invented_people
 from popi_prompt.optimizers.optimizer import Task
@@ -37,20 +38,25 @@ def build_space(task: Task, scope: Round) -> Space:
     synthetic = task.guard.demos == "synthetic"
     most = scope.rehearsing_users if synthetic else scope.training_users
     drawn = [task.train[i] for i in rng.permutation(len(task.train))]
-    users = (in_couples(drawn) if scope.couples else drawn)[:most]
+    drawn = in_couples(drawn) if scope.couples else drawn
+    users = _first(drawn, most, scope)
     tables = {conditioning: RewardTable(task, conditioning) for conditioning in CONDITIONINGS}
     few = _first(users, scope.screening[0][0], scope)
     more = _first(users, scope.screening[-1][0], scope)
     candidates = candidate_summaries(task, few, scope.statements)
-    texts = _screened(tables[_PROBED_WITH], users, candidates, scope)
+    guesses = guess(task, users, candidates) if scope.guided else None
+    texts = _screened(tables[_PROBED_WITH], users, candidates, guesses, scope)
     ranked = _rank_conditionings(task, tables, few, texts, scope)
     table = tables[ranked[0]]
     table.fill(more, texts, "scoring the best under the best conditioning")
-    texts = table.kinds_of_taste(more, texts)
+    if guesses is None:
+        texts = table.kinds_of_taste(more, texts)
+    else:
+        texts = guesses.kinds_of_taste(table, more, by_dimension(texts, scope.statements))
     table.fill(users, texts, "scoring what is left on all of them")
     kinds = users_by_summary(table, users, texts)
     rehearsing = _rehearsing(kinds, scope, synthetic)
-    menus = _menus(task, texts, rehearsing, [*drawn[most:], *users], scope)
+    menus = _menus(task, texts, rehearsing, [*drawn[len(users) :], *users], scope)
     rehearsal = _rehearsal(task, table, texts, scope, calibrated=bool(menus))
     find = _invented if synthetic else _demonstrations
     sets = find(task, rehearsal, kinds, rehearsing, rng, scope)
@@ -64,7 +70,11 @@ def build_space(task: Task, scope: Round) -> Space:
 
 
 def _screened(
-    table: RewardTable, users: Sequence[User], texts: tuple[str, ...], scope: Round
+    table: RewardTable,
+    users: Sequence[User],
+    texts: tuple[str, ...],
+    guesses: Guesses | None,
+    scope: Round,
 ) -> tuple[str, ...]:
     """The texts that are left when each step of the screening has dropped the worse ones."""
     title = "scoring candidate summaries"
@@ -72,6 +82,10 @@ def _screened(
         first = _first(users, count, scope)
         table.fill(first, texts, title)
         title = "scoring the better ones on more users"
+        if guesses is not None:
+            groups = by_dimension(texts, scope.statements)
+            texts = guesses.kept(table, first, groups, kept)
+            continue
         opposed = scope.opposed if step == 0 else 0
         chosen = table.cover(first, texts, kept - opposed)
         texts = (*chosen, *table.opposed(first, texts, opposed, chosen))

@@ -29,7 +29,8 @@ class Round:
     sampled from their own signals, to be shown; with any, an instruction of ours is tried as well.
     With `couples`, users who made opposite choices are drawn together, and those of `screening` are
     counted as one. `calibrating` training users tell how much a model leans to each summary that it
-    chooses from; without any, it writes them.
+    chooses from; without any, it writes them. Where it is `guided`, summaries are kept by what
+    users get on the model's guess.
     """
 
     screening: tuple[tuple[int, int], ...]
@@ -48,6 +49,7 @@ class Round:
     statements: tuple[Statement, ...] = STATEMENTS  # of the bank, that are screened
     couples: bool = False
     calibrating: int = 0
+    guided: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +138,20 @@ _HEAVY = Round(
     statements=_EVERY,
     couples=True,
     calibrating=24,
+    guided=True,
 )
 _LIGHT = replace(
     _FIRST,
-    screening=((3, 8), (6, 6), (8, 5)),
-    trials=6,
-    calls=210,
+    screening=((4, 10), (10, 6)),
+    trials=4,
+    calls=245,
     statements=_EVERY,
     couples=True,
     calibrating=12,
+    guided=True,
 )
 
-LIGHT = Effort((_LIGHT,), validation_users=12, calls=385, starts=STARTING_POINTS)
+LIGHT = Effort((_LIGHT,), validation_users=12, calls=385, starts=STARTING_POINTS[:1])
 MEDIUM = Effort((replace(_MEDIUM, calibrating=24),))
 HEAVY = Effort((_HEAVY,), starts=STARTING_POINTS)
 GROWING = Effort((_FIRST, _SECOND, _MEDIUM))

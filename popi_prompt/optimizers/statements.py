@@ -69,6 +69,11 @@ class RewardTable:
         """A user's rewards for these texts; minus infinity where a cell is empty."""
         return [self._cells.get((user.user_id, text), -np.inf) for text in texts]
 
+    def mean(self, users: Sequence[User], text: str) -> float:
+        """A text's mean reward over the users; minus infinity where no cell is filled."""
+        values = [value for user in users if np.isfinite(value := self.rewards(user, [text])[0])]
+        return float(np.mean(values)) if values else -np.inf
+
     def best_of(self, users: Sequence[User], texts: Sequence[str]) -> float:
         """Mean over users of the best reward that one of the texts gives them."""
         best = [max(self.rewards(user, texts)) for user in users]
