@@ -174,7 +174,7 @@ def test_the_best_set_chooses_first_then_the_instruction_alone_then_the_set_writ
 def test_the_search_finds_a_program_that_chooses() -> None:
     hundred = tuple(person(i) for i in range(100))
     models = {"inference": FakeModel("no idea")}
-    done = optimize(hundred, Settings(auto="light", demos="real"), door=fake_door(models))
+    done = optimize(hundred, Settings(trials=3, demos="real"), door=fake_door(models))
     menu = done.found.menu
     assert menu is not None
     assert set(menu.summaries) >= {demo.summary for demo in done.found.demonstrations}

@@ -23,6 +23,7 @@ from popi_prompt.optimizers.statements import RewardTable
 from popi_prompt.schema import User
 
 _CLEARLY = 0.3  # of what the first dimension gains, a further one must gain so much
+_NO_SPREAD = 1e-6  # nats; less is rounding
 
 Groups = Mapping[str, tuple[str, ...]]  # texts by dimension
 
@@ -101,8 +102,8 @@ def guess(task: Task, users: Sequence[User], texts: tuple[str, ...]) -> Guesses 
         return None
     logs = np.array(list(known.values()))
     levels = logs - logs.mean(axis=0)
-    spread = float(levels.std())
-    return Guesses(texts, dict(zip(known, levels / spread if spread else levels, strict=True)))
+    spread = max(float(levels.std()), _NO_SPREAD)
+    return Guesses(texts, dict(zip(known, levels / spread, strict=True)))
 
 
 def by_dimension(texts: Sequence[str], bank: Sequence[Statement]) -> Groups:
