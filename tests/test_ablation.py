@@ -62,7 +62,7 @@ def data(tmp_path: Path) -> Path:
 def ablation(monkeypatch: pytest.MonkeyPatch, data: Path, *more: object) -> dict[str, Any]:
     output = data.parent / "ablation.json"
     options = ["--small", "fake/small", "--large", "fake/large", "--generator", "fake/g"]
-    options += ["--trials", "2", "--output", str(output), *map(str, more)]
+    options += ["--trials", "4", "--output", str(output), *map(str, more)]
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), str(data), *options])
     runpy.run_path(str(SCRIPT), run_name="__main__")
     found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
