@@ -10,8 +10,12 @@ from popi_prompt.prompts import (
     UNTUNED_CONDITIONING,
     UNTUNED_INSTRUCTION,
     Conditioning,
+    Messages,
     View,
+    inference_messages,
+    render_signals,
 )
+from popi_prompt.schema import Signal
 
 Demos = Literal["synthetic", "real"]  # of invented people, or of training users
 DEMOS: tuple[Demos, ...] = ("synthetic", "real")
@@ -57,6 +61,16 @@ class Candidate:
     view: View = "full"
     conditioning: Conditioning = UNTUNED_CONDITIONING
     menu: Menu | None = None
+
+    @property
+    def quoted(self) -> tuple[str | None, ...]:
+        """Whose signals the demonstrations show; None where that is not known."""
+        return tuple(demo.user_id for demo in self.demonstrations)
+
+    def messages(self, signals: Sequence[Signal]) -> Messages:
+        """What the inference model is asked about a person."""
+        shown = [(demo.signals, demo.summary) for demo in self.demonstrations]
+        return inference_messages(self.instruction, shown, render_signals(signals, self.view))
 
 
 UNTUNED_CANDIDATE = Candidate()

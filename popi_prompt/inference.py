@@ -13,11 +13,18 @@ import dspy
 
 from popi_prompt.candidate import Candidate, Demonstration, Menu
 from popi_prompt.errors import BadResponse, CallError
+from popi_prompt.events import Noted, Observer
 from popi_prompt.models.attribution import attributed, attribution
 from popi_prompt.models.door import Door
 from popi_prompt.models.dspy_engine import DoorEngine, door_lm
 from popi_prompt.models.model import Sampling
-from popi_prompt.prompts import UNTUNED_INSTRUCTION, View, inference_messages, render_signals
+from popi_prompt.prompts import (
+    UNTUNED_INSTRUCTION,
+    Messages,
+    View,
+    inference_messages,
+    render_signals,
+)
 from popi_prompt.records import parse_signals
 from popi_prompt.schema import Signal, User
 
@@ -50,8 +57,7 @@ class SummaryAdapter(dspy.Adapter):  # type: ignore[misc]
         self, signature: Any, demos: Sequence[Mapping[str, Any]], inputs: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
         """Chat messages for one call."""
-        shown = [(str(demo["signals"]), str(demo["summary"])) for demo in demos]
-        messages = inference_messages(signature.instructions, shown, str(inputs["signals"]))
+        messages = _messages(signature, demos, str(inputs["signals"]))
         return [{"role": message.role, "content": message.content} for message in messages]
 
     def parse(self, signature: Any, completion: str) -> dict[str, Any]:
@@ -117,14 +123,19 @@ class PreferenceInference(dspy.Module):  # type: ignore[misc]
         engine = getattr(lm, "engine", None)
         if menu is None or not isinstance(engine, DoorEngine) or engine.model != menu.model:
             return None
-        shown = [(str(demo["signals"]), str(demo["summary"])) for demo in self.infer.demos]
-        messages = inference_messages(self.infer.signature.instructions, shown, signals)
+        messages = _messages(self.infer.signature, self.infer.demos, signals)
         logs = engine.logprobs(messages, menu.summaries)
         return None if logs is None else menu.pick(logs)
 
     def render(self, signals: Sequence[Signal | Mapping[str, Any]]) -> str:
         """The text the model is shown for these signals."""
         return render_signals(parse_signals(signals), self.view)
+
+
+def _messages(signature: Any, demos: Sequence[Mapping[str, Any]], signals: str) -> Messages:
+    """As a candidate has them; here any DSPy optimizer may have changed the parts."""
+    shown = [(str(demo["signals"]), str(demo["summary"])) for demo in demos]
+    return inference_messages(signature.instructions, shown, signals)
 
 
 def compile_module(candidate: Candidate) -> PreferenceInference:
@@ -149,14 +160,20 @@ def summarizer(candidate: Candidate, door: Door) -> Callable[[User], str]:
     It raises `ModelError` that names the user. A user's pairs are not looked at.
     """
     module = compile_module(candidate)
-    quoted = [demo.user_id for demo in candidate.demonstrations]
     lm = door_lm(door, "inference", SUMMARY_SAMPLING)
 
     def summarize(user: User) -> str:
-        with attributed(user_id=user.user_id, quoted=quoted):
+        with attributed(user_id=user.user_id, quoted=candidate.quoted):
             return infer_summary(module, lm, user.signals)
 
     return summarize
+
+
+def note_unused_menu(candidate: Candidate, door: Door, observer: Observer) -> None:
+    """Tell that summaries are written, not chosen, where the program chose with another model."""
+    menu, model = candidate.menu, door.names["inference"]
+    if menu is not None and menu.model != model:
+        observer(Noted(f"the program chooses summaries with {menu.model!r}; {model!r} writes them"))
 
 
 def infer_summary(

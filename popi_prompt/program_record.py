@@ -133,7 +133,7 @@ def parts_from_record(raw: Any) -> tuple[Candidate, dict[str, str], Origin]:
             "view": str,
             "conditioning": dict,
             "demonstrations": list,
-            **({"menu": dict} if "menu" in raw else {}),
+            **({"menu": dict} if "menu" in raw and raw[_VERSION_KEY] > 1 else {}),
             "models": dict,
             "origin": dict,
         },

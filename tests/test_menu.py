@@ -18,6 +18,7 @@ from toy_tastes import person
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate, Demonstration, Menu
 from popi_prompt.cli.main import cli
 from popi_prompt.errors import ModelError, PrivacyError, ProgramError, RateLimited
+from popi_prompt.events import Event, Noted
 from popi_prompt.guard import Guard
 from popi_prompt.inference import (
     SUMMARY_SAMPLING,
@@ -26,6 +27,7 @@ from popi_prompt.inference import (
     dspy_state,
     summarizer,
 )
+from popi_prompt.inferring import infer_all
 from popi_prompt.models.dspy_engine import door_lm
 from popi_prompt.ngrams import Runs
 from popi_prompt.optimizers.calibration import FEWEST, Calibration
@@ -124,6 +126,17 @@ def test_another_model_writes_and_so_does_one_without_log_probabilities() -> Non
         assert compile_module(CHOOSING)._chosen("I am kind.") is None
 
 
+def test_who_infers_with_another_model_is_told_that_it_writes() -> None:
+    told: list[Event] = []
+    infer_all(PROGRAM.through(named(FakeModel("Be plain."), "fake/other")), [USER], told.append)
+    assert told[0] == Noted(
+        "the program chooses summaries with 'fake/inference'; 'fake/other' writes them"
+    )
+    told.clear()
+    infer_all(PROGRAM.through(named(Leaning())), [USER], told.append)
+    assert not [event for event in told if isinstance(event, Noted)]
+
+
 def test_a_failed_choice_is_a_typed_failure_of_the_user() -> None:
     door = named(Leaning(fails=lambda messages: RateLimited("too many")))
     with pytest.raises(RateLimited) as caught:
@@ -219,6 +232,11 @@ def test_a_program_keeps_its_menu_and_says_so(tmp_path: Path) -> None:
 def test_a_damaged_menu_is_refused(menu: Any, problem: str) -> None:
     with pytest.raises(ProgramError, match=problem):
         program_from_record({**PROGRAM.as_record(), "menu": menu})
+
+
+def test_a_menu_in_a_program_of_the_first_schema_is_refused() -> None:
+    with pytest.raises(ProgramError, match="unknown key 'menu'"):
+        program_from_record({**PROGRAM.as_record(), "popi_prompt_program": 1})
 
 
 def test_nobodys_text_gets_into_a_program_by_its_menu() -> None:

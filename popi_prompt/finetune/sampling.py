@@ -16,7 +16,7 @@ from popi_prompt.models.attribution import attributed
 from popi_prompt.models.door import Door
 from popi_prompt.models.model import Sampling
 from popi_prompt.ngrams import RUN, Runs
-from popi_prompt.prompts import as_data, inference_messages, render_signals
+from popi_prompt.prompts import as_data, render_signals
 from popi_prompt.schema import User
 
 _LASTING = (BadResponse, ContextTooLong)  # others may pass, and are tried again the next time
@@ -98,11 +98,8 @@ class Sampler:
     def _draw(self, user: User, number: int) -> Sample | Missed:
         """Raises `ModelError`. A text that repeats somebody's signals is not worth scoring."""
         candidate = self.candidate
-        shown = [(demo.signals, demo.summary) for demo in candidate.demonstrations]
-        signals = render_signals(user.signals, candidate.view)
-        messages = inference_messages(candidate.instruction, shown, signals)
-        quoted = [demo.user_id for demo in candidate.demonstrations]
-        with attributed(user_id=user.user_id, quoted=quoted):
+        messages = candidate.messages(user.signals)
+        with attributed(user_id=user.user_id, quoted=candidate.quoted):
             answer = self.door.chat("inference", messages, self.draws.sampling(number))
         text = _whole(answer.text)
         if self.copies.holds(text):

@@ -12,7 +12,6 @@ from popi_prompt.errors import ModelError
 from popi_prompt.evaluation import in_parallel
 from popi_prompt.models.attribution import attributed
 from popi_prompt.models.door import Door
-from popi_prompt.prompts import inference_messages, render_signals
 from popi_prompt.schema import User
 
 FEWEST = 4  # users, for a prior
@@ -36,8 +35,7 @@ class Calibration:
         """
         if not self.summaries:
             return candidate
-        shown = {demo.user_id for demo in candidate.demonstrations}
-        users = [user for user in self.users if user.user_id not in shown]
+        users = [user for user in self.users if user.user_id not in candidate.quoted]
         ask = partial(logs_of, candidate, self.summaries, door)
         workers = max(1, door.model("inference").concurrency // 2)
         logs = [each for each in in_parallel(ask, users, workers) if each is not None]
@@ -51,12 +49,8 @@ def logs_of(
     candidate: Candidate, summaries: tuple[str, ...], door: Door, user: User
 ) -> tuple[float, ...] | None:
     """Log-probabilities of the summaries after the user's signals; None where the call fails."""
-    shown = [(demo.signals, demo.summary) for demo in candidate.demonstrations]
-    signals = render_signals(user.signals, candidate.view)
-    messages = inference_messages(candidate.instruction, shown, signals)
-    quoted = [demo.user_id for demo in candidate.demonstrations]
     try:
-        with attributed(user_id=user.user_id, quoted=quoted):
-            return door.logprobs("inference", messages, summaries)
+        with attributed(user_id=user.user_id, quoted=candidate.quoted):
+            return door.logprobs("inference", candidate.messages(user.signals), summaries)
     except ModelError:
         return None

@@ -92,11 +92,10 @@ class Session:
         """The person under the summary that the module writes."""
         user = self._people[person]
         candidate = candidate_of(module, self._owners)
-        quoted = [demo.user_id for demo in candidate.demonstrations]
         label = self.trials.label(candidate)
         with (
             self.working(self.threads),
-            attributed(user_id=user.user_id, candidate=label, quoted=quoted),
+            attributed(user_id=user.user_id, candidate=label, quoted=candidate.quoted),
         ):
             try:
                 summary = infer_summary(module, self.lm, signals, traced=True)

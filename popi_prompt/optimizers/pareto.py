@@ -58,7 +58,9 @@ class _Search:
     def run(self) -> Found:
         """Try the starting points, then run the rounds."""
         sampler = self._sampler()
-        for start in self._task.starts():
+        starts = self._task.starts()
+        self._task.observer(PhaseStarted("trying starting points", len(starts)))
+        for start in starts:
             self._space, choice = self._space.started(start)
             if self._affords():
                 self._trial(choice, sampler)

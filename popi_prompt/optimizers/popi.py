@@ -72,7 +72,11 @@ class _Search:
 
     def run(self) -> Found:
         """Try the starting points, then run the rounds."""
-        self._start()
+        starts = self._task.starts()
+        self._task.observer(PhaseStarted("trying starting points", len(starts)))
+        for start in starts:
+            self._space, choice = self._space.started(start)
+            self._try([choice], 1)
         for scope in self._task.effort.with_trials(self._task.trials).rounds:
             first: list[Choice] = []
             if self._affords(scope.calls):
@@ -82,11 +86,6 @@ class _Search:
         if self._best is None:
             raise OptimizationError(f"no validation user could be scored; {self._reason}")
         return self._best
-
-    def _start(self) -> None:
-        for start in self._task.starts():
-            self._space, choice = self._space.started(start)
-            self._try([choice], 1)
 
     def _grow(self, scope: Round) -> list[Choice]:
         """Build a space; what earlier rounds found stays in it. What to try of it first."""
@@ -119,7 +118,7 @@ class _Search:
             "reflection": self._reflected,
             "crossover": self._crossed,
             "shortening": self._shortened,
-            "sampled": self._sampled,
+            "sampled": lambda: (self._space, self._sampler.pick()),
         }
 
     def _reflected(self) -> Grown | None:
@@ -144,9 +143,6 @@ class _Search:
     def _shortened(self) -> Grown | None:
         best = self._leading
         return shortened(self._space, best, self._is_new, self._task.door) if best else None
-
-    def _sampled(self) -> Grown | None:
-        return self._space, self._sampler.pick()
 
     def _is_new(self, grown: Grown) -> bool:
         space, choice = grown

@@ -59,9 +59,8 @@ def reflect(task: Task, candidate: Candidate, instruction: str, number: int) -> 
 
 
 def _drawn(task: Task, candidate: Candidate, number: int) -> Sequence[User]:
-    shown = {demo.user_id for demo in candidate.demonstrations}
     order = np.random.default_rng((task.seed, number)).permutation(len(task.train))
-    others = [task.train[i] for i in order if task.train[i].user_id not in shown]
+    others = [task.train[i] for i in order if task.train[i].user_id not in candidate.quoted]
     return others[:USERS]
 
 

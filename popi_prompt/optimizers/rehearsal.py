@@ -14,12 +14,12 @@ from popi_prompt.errors import ModelError
 from popi_prompt.evaluation import in_parallel
 from popi_prompt.events import Advanced, PhaseStarted
 from popi_prompt.inference import summarizer
-from popi_prompt.models.attribution import attributed
+from popi_prompt.optimizers.calibration import logs_of
 from popi_prompt.optimizers.demonstrations import DemonstrationSet, Pool, fits
 from popi_prompt.optimizers.optimizer import Task
 from popi_prompt.optimizers.statements import RewardTable
 from popi_prompt.optimizers.variations import Lean, vary
-from popi_prompt.prompts import UNTUNED_INSTRUCTION, View, inference_messages, render_signals
+from popi_prompt.prompts import View
 from popi_prompt.schema import User
 
 VIEW: View = "liked"
@@ -158,20 +158,14 @@ class Rehearsal:
 
     def _weighted(self, users: Sequence[User], examples: DemonstrationSet) -> list[Take]:
         """By the inference model's distribution over the texts."""
-        demos = examples.rendered(VIEW)
-        shown = [(demo.signals, demo.summary) for demo in demos]
-        quoted = [demo.user_id for demo in demos]
+        candidate = _shown(examples)
         takes: list[Take] = []
         for user in users:
-            signals = render_signals(user.signals, VIEW)
-            messages = inference_messages(UNTUNED_INSTRUCTION, shown, signals)
-            try:
-                with attributed(user_id=user.user_id, quoted=quoted):
-                    logs = np.array(self.task.door.logprobs("inference", messages, self.texts))
-            except ModelError:
+            found = logs_of(candidate, self.texts, self.task.door, user)
+            self.task.observer(Advanced())
+            if found is None:
                 continue
-            finally:
-                self.task.observer(Advanced())
+            logs = np.array(found)
             known = np.array(self.table.rewards(user, self.texts))
             best = int(known.argmax())
             logs -= logs.max()
@@ -181,9 +175,7 @@ class Rehearsal:
 
     def _written(self, users: Sequence[User], examples: DemonstrationSet) -> list[Take]:
         """By the summaries as written."""
-        summarize = summarizer(
-            Candidate(demonstrations=examples.rendered(VIEW), view=VIEW), self.task.door
-        )
+        summarize = summarizer(_shown(examples), self.task.door)
         takes: list[Take] = []
         for user in users:
             try:
@@ -194,6 +186,10 @@ class Rehearsal:
                 self.task.observer(Advanced())
             takes.append(Take(reward, reward))
         return takes
+
+
+def _shown(examples: DemonstrationSet) -> Candidate:
+    return Candidate(demonstrations=examples.rendered(VIEW), view=VIEW)
 
 
 def _pool_of(examples: DemonstrationSet, pools: Sequence[Pool]) -> Pool:

@@ -17,7 +17,7 @@ from popi_prompt.models.model import Sampling
 from popi_prompt.models.roles import Role
 from popi_prompt.ngrams import copies, words
 from popi_prompt.optimizers.optimizer import Task
-from popi_prompt.prompts import Conditioning, Messages, inference_messages, render_signals
+from popi_prompt.prompts import Conditioning, Messages, render_signals
 from popi_prompt.proposals import summary_request
 from popi_prompt.schema import User
 
@@ -132,7 +132,7 @@ def candidate_summaries(
     task.observer(PhaseStarted("sampling summaries", len(shown) * (1 + stronger)))
     for i, user in enumerate(shown):
         signals = render_signals(user.signals)
-        own = inference_messages(UNTUNED_CANDIDATE.instruction, (), signals)
+        own = UNTUNED_CANDIDATE.messages(user.signals)
         sampling = Sampling(SUMMARY_SAMPLING.max_tokens, temperature=0.7, seed=task.seed + i)
         asked: list[tuple[Role, Messages, Sampling]] = [("inference", own, sampling)]
         if stronger:
