@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from popi_prompt.optimizers.calibration import FEWEST, Calibration
 from popi_prompt.optimizers.couples import asking, in_couples
 from popi_prompt.optimizers.demonstrations import (
     DemonstrationSet,
+    Pool,
     clearest,
     draw_sets,
     fits,
@@ -58,8 +60,7 @@ def build_space(task: Task, scope: Round) -> Space:
     rehearsing = _rehearsing(kinds, scope, synthetic)
     menus = _menus(task, texts, rehearsing, [*drawn[len(users) :], *users], scope)
     rehearsal = _rehearsal(task, table, texts, scope, calibrated=bool(menus))
-    find = _invented if synthetic else _demonstrations
-    sets = find(task, rehearsal, kinds, rehearsing, rng, scope)
+    sets = _Sets(rehearsal, kinds, rehearsing, rng).best(scope.drawn)
     shown = sets[0] if sets else DemonstrationSet(())
     instructions = propose(task, shown, scope.proposals)
     if scope.own:
@@ -97,44 +98,46 @@ def _first(users: Sequence[User], count: int, scope: Round) -> Sequence[User]:
     return asking(users, count) if scope.couples else users[:count]
 
 
-def _demonstrations(
-    task: Task,
-    rehearsal: Rehearsal,
-    kinds: Mapping[str, Sequence[User]],
-    rehearsing: Sequence[User],
-    rng: np.random.Generator,
-    scope: Round,
-) -> tuple[DemonstrationSet, ...]:
-    """Sets drawn from some of the users, the best in rehearsals with the others."""
-    shown = clearest(
-        {
-            text: [u for u in found if u not in rehearsing and task.guard.allows_user(u)]
-            for text, found in kinds.items()
-        }
-    )
-    drawn = draw_sets(shown, count=scope.drawn, rng=rng)
-    fitting = [each for each in drawn if fits(each, VIEW, task.door)]
-    return rehearsal.best(fitting, rehearsing, [shown], rng)
+@dataclass(frozen=True, slots=True)
+class _Sets:
+    """Draws sets that show these kinds of taste; the best are found in rehearsals with users."""
+
+    rehearsal: Rehearsal
+    kinds: Mapping[str, Sequence[User]]
+    rehearsing: Sequence[User]
+    rng: np.random.Generator
+
+    def best(self, count: int) -> tuple[DemonstrationSet, ...]:
+        """Of so many sets of users who do not rehearse, or of all sets of invented people."""
+        synthetic = self.rehearsal.task.guard.demos == "synthetic"
+        return self._invented() if synthetic else self._real(count)
+
+    def _real(self, count: int) -> tuple[DemonstrationSet, ...]:
+        guard = self.rehearsal.task.guard
+        shown = clearest(
+            {
+                text: [u for u in found if u not in self.rehearsing and guard.allows_user(u)]
+                for text, found in self.kinds.items()
+            }
+        )
+        return self._rehearsed(draw_sets(shown, count=count, rng=self.rng), [shown])
+
+    def _invented(self) -> tuple[DemonstrationSet, ...]:
+        """A set for every dimension of taste."""
+        tastes = invented_people(self.rehearsal.task, tuple(self.kinds))
+        drawn = [each for taste in tastes for each in draw_sets(taste, count=1, rng=self.rng)]
+        return self._rehearsed(list(dict.fromkeys(drawn)), tastes)
+
+    def _rehearsed(
+        self, drawn: Sequence[DemonstrationSet], pools: Sequence[Pool]
+    ) -> tuple[DemonstrationSet, ...]:
+        fitting = [each for each in drawn if fits(each, VIEW, self.rehearsal.task.door)]
+        return self.rehearsal.best(fitting, self.rehearsing, pools, self.rng)
 
 
 def _own(task: Task, table: RewardTable, users: Sequence[User]) -> tuple[DemonstrationSet, ...]:
     """None where no user may be shown."""
     return own_sets(task, table, users) if task.guard.demos == "real" else ()
-
-
-def _invented(
-    task: Task,
-    rehearsal: Rehearsal,
-    kinds: Mapping[str, Sequence[User]],
-    rehearsing: Sequence[User],
-    rng: np.random.Generator,
-    scope: Round,
-) -> tuple[DemonstrationSet, ...]:
-    """A set of invented people for every dimension of taste, rehearsed with the users."""
-    tastes = invented_people(task, tuple(kinds))
-    drawn = [each for taste in tastes for each in draw_sets(taste, count=1, rng=rng)]
-    fitting = [each for each in dict.fromkeys(drawn) if fits(each, VIEW, task.door)]
-    return rehearsal.best(fitting, rehearsing, tastes, rng)
 
 
 def _rehearsal(
