@@ -17,8 +17,13 @@ from popi_prompt.summaries import Summary
 def infer_all(
     program: Program, users: Sequence[User], observer: Observer = ignore
 ) -> tuple[tuple[Summary, ...], tuple[Failure, ...]]:
-    """Summaries of all users, in their order, and the users that failed."""
+    """Summaries of all users, in their order, and the users that failed.
+
+    Raises `ModelError` where inference model or generator, which counts the tokens, cannot be
+    opened: that is nobody's failure, and no summary is paid for.
+    """
     door = program.door
+    door.model("generator")
     summarize = summarizer(program.candidate, door)
     generator = Generator(door, program.candidate.conditioning)
 

@@ -12,7 +12,13 @@ from popi_prompt.candidate import DEMOS, UNTUNED_CANDIDATE, Candidate, Demos
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.dataset import fingerprint
 from popi_prompt.drawing import sample
-from popi_prompt.errors import BadResponse, ModelError, OptimizationError, UsageError
+from popi_prompt.errors import (
+    BadResponse,
+    MissingDependency,
+    ModelError,
+    OptimizationError,
+    UsageError,
+)
 from popi_prompt.evaluation import Failure, Outcome
 from popi_prompt.events import Event, Improved, TrialFinished
 from popi_prompt.inferring import infer_all
@@ -24,7 +30,7 @@ from popi_prompt.models.spent import Caps
 from popi_prompt.optimized import Optimized
 from popi_prompt.optimizers import Found, Task
 from popi_prompt.optimizers.popi import PopiOptimizer
-from popi_prompt.program import Program, load
+from popi_prompt.program import Origin, Program, load
 from popi_prompt.prompts import Conditioning, Messages
 from popi_prompt.rows import COMPILED, GOLD, MARGIN, NO_CONTEXT, UNTUNED
 from popi_prompt.schema import Pair, Preference, User
@@ -439,6 +445,25 @@ def test_comparing_again_gives_the_same_report(use: Callable[[Door], None]) -> N
     gold = again.row(GOLD)
     assert gold is not None
     assert gold.mean(MARGIN).mean > 0
+
+
+def test_infer_all_asks_nothing_where_the_generator_cannot_be_opened() -> None:
+    inference = FakeModel("Be plain.")
+
+    def opened(route: Route) -> FakeModel:
+        if route.model == "fake/generator":
+            raise MissingDependency("its weights are not installed")
+        return inference
+
+    program = Program(
+        UNTUNED_CANDIDATE,
+        {"generator": "fake/generator", "inference": "fake/i", "proposer": "fake/i"},
+        Origin("likelihood", 0, "sha256:0", 3, 0),
+    )
+    door = Door(program.models, open_model=opened)
+    with pytest.raises(MissingDependency, match="generator, model 'fake/generator': its weights"):
+        infer_all(program.through(door), people(2))
+    assert inference.calls == []
 
 
 def test_infer_all_keeps_the_order_and_sets_failures_apart(
