@@ -10,6 +10,7 @@ from toy_tastes import person
 
 from popi_prompt.candidate import DEMOS, Demos
 from popi_prompt.errors import UsageError
+from popi_prompt.events import Event, PhaseStarted
 from popi_prompt.models.access import Access
 from popi_prompt.models.door import Door
 from popi_prompt.models.model import Sampling
@@ -86,7 +87,10 @@ def test_a_growing_search_pays_nothing_twice() -> None:
 def test_light_begins_with_ready_made_instructions(auto: Auto, optimizer: str) -> None:
     models = {"generator": FakeModel(), "inference": FakeModel(learns)}
     settings = Settings(auto=auto, demos="real", optimizer=optimizer)
-    optimize(HUNDRED, settings, door=fake_door(models))
+    told: list[Event] = []
+    optimize(HUNDRED, settings, door=fake_door(models), observer=told.append)
+    title, count = "trying starting points", len(EFFORTS[auto].starts)
+    assert PhaseStarted(title, count) in told
     asked = [messages[0].content for _, messages in models["inference"].calls]
     assert (asked[0] == STARTING_POINTS[0].instruction) == (auto == "light")
     tried = [each for each in STARTING_POINTS if each.instruction in asked]
