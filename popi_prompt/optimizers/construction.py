@@ -59,7 +59,8 @@ def build_space(task: Task, scope: Round) -> Space:
     kinds = users_by_summary(table, users, texts)
     rehearsing = _rehearsing(kinds, scope, synthetic)
     menus = _menus(task, texts, rehearsing, [*drawn[len(users) :], *users], scope)
-    rehearsal = _rehearsal(task, table, texts, scope, calibrated=bool(menus))
+    bounds = (scope.variations, scope.parents, scope.sets)
+    rehearsal = Rehearsal(task, table, texts, *bounds, calibrated=bool(menus))
     sets = _Sets(rehearsal, kinds, rehearsing, rng).best(scope.drawn)
     shown = sets[0] if sets else DemonstrationSet(())
     instructions = propose(task, shown, scope.proposals)
@@ -138,14 +139,6 @@ class _Sets:
 def _own(task: Task, table: RewardTable, users: Sequence[User]) -> tuple[DemonstrationSet, ...]:
     """None where no user may be shown."""
     return own_sets(task, table, users) if task.guard.demos == "real" else ()
-
-
-def _rehearsal(
-    task: Task, table: RewardTable, texts: tuple[str, ...], scope: Round, *, calibrated: bool
-) -> Rehearsal:
-    return Rehearsal(
-        task, table, texts, scope.variations, scope.parents, scope.sets, calibrated=calibrated
-    )
 
 
 def _rehearsing(
