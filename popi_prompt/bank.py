@@ -121,6 +121,9 @@ MORE_STATEMENTS = (
 )
 
 
+BANK = (*STATEMENTS, *MORE_STATEMENTS)
+
+
 @dataclass(frozen=True, slots=True)
 class Invented(User):
     """Nobody: signals that were made up. `group` is the pole."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from popi_prompt.portrait import Portrait
 from popi_prompt.prompts import (
     UNTUNED_CONDITIONING,
     UNTUNED_INSTRUCTION,
@@ -51,6 +52,10 @@ class Menu:
         gains = [log - prior for log, prior in zip(logs, self.priors, strict=True)]
         return self.summaries[gains.index(max(gains))]
 
+    def rounded(self) -> Menu:
+        """With priors to a millionth of a nat, far below what any choice turns on."""
+        return replace(self, priors=tuple(round(prior, 6) for prior in self.priors))
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -60,7 +65,7 @@ class Candidate:
     demonstrations: tuple[Demonstration, ...] = ()
     view: View = "full"
     conditioning: Conditioning = UNTUNED_CONDITIONING
-    menu: Menu | None = None
+    menu: Menu | Portrait | None = None
 
     @property
     def quoted(self) -> tuple[str | None, ...]:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from popi_prompt.candidate import Candidate
 from popi_prompt.errors import ProgramError
 from popi_prompt.files import write_text
+from popi_prompt.json_record import read_record, versioned
 from popi_prompt.program import Program, program_from_record
-from popi_prompt.program_record import read_record, versioned
 
 if TYPE_CHECKING:
     from popi_prompt.optimizers import Point

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,13 @@ import dspy
 from popi_prompt.candidate import Candidate, Demonstration, Menu
 from popi_prompt.errors import BadResponse, CallError
 from popi_prompt.events import Noted, Observer
+from popi_prompt.evidence import evidence
+from popi_prompt.menu_record import menu_from_record, record_of_menu
 from popi_prompt.models.attribution import attributed, attribution
 from popi_prompt.models.door import Door
 from popi_prompt.models.dspy_engine import DoorEngine, door_lm
 from popi_prompt.models.model import Sampling
+from popi_prompt.portrait import Portrait
 from popi_prompt.prompts import (
     UNTUNED_INSTRUCTION,
     Messages,
@@ -71,7 +73,8 @@ class PreferenceInference(dspy.Module):  # type: ignore[misc]
     Instruction and demonstrations are those of `self.infer`, so every DSPy optimizer can change
     them. `view` says how much of the signals the model is shown. With a `menu` the summary is
     chosen, as long as the model is the menu's and its log-probabilities are to be had; else it is
-    written. A call takes signals as values, as JSON objects, or as text that is rendered already.
+    written. A call takes signals as values, as JSON objects, or as text that is rendered already:
+    of that no portrait is put together, it is written of.
     """
 
     def __init__(
@@ -79,12 +82,12 @@ class PreferenceInference(dspy.Module):  # type: ignore[misc]
         instruction: str = UNTUNED_INSTRUCTION,
         demonstrations: Sequence[Demonstration] = (),
         view: View = "full",
-        menu: Menu | None = None,
+        menu: Menu | Portrait | None = None,
     ):
         super().__init__()
         signature = InferPreferences.with_instructions(instruction)
         signature = signature.with_updated_fields("signals", desc=_DESCRIPTIONS[view])
-        chosen = "" if menu is None else f"{_CHOSEN}{json.dumps(asdict(menu))}"
+        chosen = "" if menu is None else f"{_CHOSEN}{json.dumps(record_of_menu(menu))}"
         self.infer = dspy.Predict(
             signature.with_updated_fields("summary", desc=f"{_SUMMARY}{chosen}")
         )
@@ -99,31 +102,33 @@ class PreferenceInference(dspy.Module):  # type: ignore[misc]
         return "liked" if extra.get("desc") == _DESCRIPTIONS["liked"] else "full"
 
     @property
-    def menu(self) -> Menu | None:
+    def menu(self) -> Menu | Portrait | None:
         """Kept as the description of the output field, for the same reason."""
         extra = self.infer.signature.output_fields["summary"].json_schema_extra
         _, chosen, record = str(extra.get("desc")).partition(_CHOSEN)
-        if not chosen:
-            return None
-        found = json.loads(record)
-        return Menu(found["model"], tuple(found["summaries"]), tuple(found["priors"]))
+        return menu_from_record(json.loads(record)) if chosen else None
 
     def forward(self, signals: str | Sequence[Signal | Mapping[str, Any]]) -> dspy.Prediction:
         """Infer one user's summary."""
-        text = signals if isinstance(signals, str) else self.render(signals)
-        chosen = self._chosen(text)
+        chosen = self._chosen(signals)
         if chosen is not None:
             return dspy.Prediction(summary=chosen)
+        text = signals if isinstance(signals, str) else self.render(signals)
         with dspy.context(adapter=SummaryAdapter()):
             return self.infer(signals=text)
 
-    def _chosen(self, signals: str) -> str | None:
+    def _chosen(self, signals: str | Sequence[Signal | Mapping[str, Any]]) -> str | None:
         menu = self.menu
         lm = self.infer.lm if self.infer.lm is not None else dspy.settings.lm
         engine = getattr(lm, "engine", None)
         if menu is None or not isinstance(engine, DoorEngine) or engine.model != menu.model:
             return None
-        messages = _messages(self.infer.signature, self.infer.demos, signals)
+        if isinstance(menu, Portrait):
+            values = () if isinstance(signals, str) else parse_signals(signals)
+            found = evidence(menu.summaries, values, engine.logprobs)
+            return None if found is None else menu.compose(found)
+        text = signals if isinstance(signals, str) else self.render(signals)
+        messages = _messages(self.infer.signature, self.infer.demos, text)
         logs = engine.logprobs(messages, menu.summaries)
         return None if logs is None else menu.pick(logs)
 

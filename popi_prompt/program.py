@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from popi_prompt.candidate import Candidate
 from popi_prompt.files import write_text
+from popi_prompt.json_record import read_record
 from popi_prompt.models.attribution import attributed
 from popi_prompt.models.door import Door
 from popi_prompt.origin import Origin as Origin
 from popi_prompt.origin import Scores as Scores
 from popi_prompt.program_record import SCHEMA_VERSION as SCHEMA_VERSION
-from popi_prompt.program_record import parts_from_record, program_record, read_record
+from popi_prompt.program_record import parts_from_record, program_record
 from popi_prompt.records import parse_signals
 from popi_prompt.schema import Signal, User
 from popi_prompt.shipped import located

@@ -236,7 +236,9 @@ def test_a_candidate_does_not_win_by_failing(name: str) -> None:
     dear = [user.signals[0].prompt for user in LEARNERS if user.user_id not in spared]  # type: ignore[union-attr]
 
     def fails(messages: Messages) -> ModelError | None:
-        if messages[0].role != "system" or messages[0].content == UNTUNED_CANDIDATE.instruction:
+        untuned = messages[0].content == UNTUNED_CANDIDATE.instruction
+        weighed = len(messages) == 1 and "\n\n(" in messages[0].content
+        if untuned or (messages[0].role != "system" and not weighed):
             changed = len(messages) > 2
         else:
             changed = True
@@ -360,7 +362,10 @@ def test_the_seed_decides(name: str) -> None:
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("bayes", "unknown optimizer 'bayes'; known: popi, mipro, gepa, random, pareto, or "),
+        (
+            "bayes",
+            "unknown optimizer 'bayes'; known: popi, mipro, gepa, random, pareto, portrait, or ",
+        ),
         ("own_search:Missing", "has no 'Missing'"),
         ("own_search:NUMBER", "'NUMBER', which is no class"),
         ("own_search:Picky", "cannot be made without arguments (TypeError"),

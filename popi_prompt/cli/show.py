@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from popi_prompt.errors import UsageError
+from popi_prompt.portrait import Portrait
 
 if TYPE_CHECKING:
+    from popi_prompt.candidate import Menu
     from popi_prompt.front import Member
     from popi_prompt.program import Program
 
@@ -131,9 +133,18 @@ def _print_program(loaded: Program, as_json: bool) -> None:
             )
     if candidate.menu is not None:
         lines.append(f"\nmenu, of which {candidate.menu.model} chooses")
-        for summary, prior in zip(candidate.menu.summaries, candidate.menu.priors, strict=True):
-            lines.append(f"    {summary} (prior {prior:+.2f})")
+        lines += [f"    {line}" for line in _choices(candidate.menu)]
     for number, demo in enumerate(candidate.demonstrations, start=1):
         shown = "\n    ".join(demo.signals.splitlines())
         lines.append(f"\ndemonstration {number}\n    {shown}\n  -> {demo.summary}")
     click.echo("\n".join(lines))
+
+
+def _choices(menu: Menu | Portrait) -> Iterator[str]:
+    if isinstance(menu, Portrait):
+        yield f"(at most {menu.most}, one of a dimension, by evidence in what was chosen)"
+        for line in menu.lines:
+            yield f"{line.text} ({line.dimension}, {line.slope:+.3f} a nat)"
+    else:
+        for summary, prior in zip(menu.summaries, menu.priors, strict=True):
+            yield f"{summary} (prior {prior:+.2f})"

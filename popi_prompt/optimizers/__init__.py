@@ -15,6 +15,7 @@ OPTIMIZERS = {
     "gepa": "gepa:GepaOptimizer",
     "random": "bootstrap:RandomSearchOptimizer",
     "pareto": "pareto:ParetoOptimizer",
+    "portrait": "portraits:PortraitOptimizer",
 }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from popi_prompt.bank import MORE_STATEMENTS, STATEMENTS, Statement
+from popi_prompt.bank import BANK, STATEMENTS, Statement
 from popi_prompt.candidate import Candidate
 from popi_prompt.starting_points import STARTING_POINTS
 
@@ -77,8 +77,6 @@ class Effort:
         return replace(self, rounds=(*before, replace(last, trials=rest)))
 
 
-_EVERY = (*STATEMENTS, *MORE_STATEMENTS)
-
 _FIRST = Round(
     screening=((3, 7), (6, 4), (8, 3)),
     opposed=2,
@@ -135,7 +133,7 @@ _HEAVY = Round(
     trials=12,
     calls=1400,
     own=8,
-    statements=_EVERY,
+    statements=BANK,
     couples=True,
     calibrating=24,
     guided=True,
@@ -145,7 +143,7 @@ _LIGHT = replace(
     screening=((4, 10), (10, 6)),
     trials=4,
     calls=245,
-    statements=_EVERY,
+    statements=BANK,
     couples=True,
     calibrating=12,
     guided=True,

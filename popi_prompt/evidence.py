@@ -1,0 +1,92 @@
+"""Evidence: how likely a statement makes what a person chose, and what they turned down.
+
+A person who likes blunt answers chose answers that a model finds likelier once it is told to be
+blunt. That needs no understanding of the person, only of the statement: a model too small to say
+what somebody wants can still weigh what they did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from popi_prompt.prompts import CONDITIONINGS, Message, Messages, as_data
+from popi_prompt.schema import Dialogue, Edit, Interaction, Preference, Rating, Signal
+
+TELLING = CONDITIONINGS[-1]
+_LATEST = 12  # signals; more cost more and say little that is new
+
+LogProbs = Callable[[Messages, Sequence[str]], Sequence[float] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What a person chose and turned down in answer to a prompt, as far as there is any."""
+
+    prompt: str | None
+    chosen: str | None = None
+    rejected: str | None = None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The answers in one order, so that opposite choices ask the same of a model."""
+        return tuple(sorted(as_data(each) for each in (self.chosen, self.rejected) if each))
+
+    def weight(self, logs: Sequence[float]) -> float:
+        """Of what was chosen, less of what was not; `logs` are those of `texts`."""
+        known = dict(zip(self.texts, logs, strict=True))
+        chosen = known[as_data(self.chosen)] if self.chosen else 0.0
+        return chosen - (known[as_data(self.rejected)] if self.rejected else 0.0)
+
+
+def acts(signals: Sequence[Signal]) -> tuple[Act, ...]:
+    """The latest ones; what somebody says of themselves is none."""
+    found = [act for signal in signals if (act := _act(signal)) is not None and act.texts]
+    return tuple(found[-_LATEST:])
+
+
+def _act(signal: Signal) -> Act | None:
+    match signal:
+        case Preference(prompt=prompt, chosen=chosen, rejected=rejected):
+            return Act(prompt, chosen, rejected)
+        case Edit(draft=draft, edited=edited):
+            return Act(None, edited, draft)
+        case Interaction(prompt=prompt, response=response, feedback="liked"):
+            return Act(prompt, chosen=response)
+        case Interaction(prompt=prompt, response=response, feedback="disliked"):
+            return Act(prompt, rejected=response)
+        case Rating(item=item, rating=rating, scale=(low, high)) if rating != (low + high) / 2:
+            liked = rating > (low + high) / 2
+            return Act(None, chosen=item) if liked else Act(None, rejected=item)
+        case Dialogue(messages=messages):
+            answers = [turn.content for turn in messages if turn.role == "assistant"]
+            asked = [turn.content for turn in messages if turn.role == "user"]
+            if len(answers) > 1 and asked and answers[0] != answers[-1]:
+                return Act(asked[0], answers[-1], answers[0])
+    return None
+
+
+def evidence(
+    statements: Sequence[str], signals: Sequence[Signal], logprobs: LogProbs
+) -> tuple[float, ...] | None:
+    """For each statement, in nats: log p(chosen | it) - log p(rejected | it), over all acts.
+
+    Only differences between statements mean something. `logprobs` gives summed log-probabilities
+    of answers after messages; None where it cannot, and where the signals hold no act.
+    """
+    found = acts(signals)
+    totals = [0.0] * len(statements)
+    for act in found:
+        for i, statement in enumerate(statements):
+            logs = logprobs(_messages(act.prompt, statement), act.texts)
+            if logs is None:
+                return None
+            totals[i] += act.weight(logs)
+    return tuple(totals) if found else None
+
+
+def _messages(prompt: str | None, statement: str) -> Messages:
+    """As a generator is told it; where nobody knows what was asked, the statement alone."""
+    if prompt is None:
+        return (Message("user", TELLING.inserted(statement)),)
+    return TELLING.messages(prompt, statement)

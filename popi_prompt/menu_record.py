@@ -1,0 +1,69 @@
+"""The JSON object of what a program's summaries are chosen from: written, and read with checks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from popi_prompt.candidate import Menu
+from popi_prompt.errors import ProgramError
+from popi_prompt.json_record import NUMBER, fields_of
+from popi_prompt.portrait import Line, Portrait
+
+_LINE = {"dimension": str, "text": str, "usual": NUMBER, "slope": NUMBER, "base": NUMBER}
+
+
+def record_of_menu(menu: Menu | Portrait) -> dict[str, Any]:
+    """The JSON object; `menu_from_record` reads it back."""
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in asdict(menu).items()
+    }
+
+
+def menu_from_record(raw: dict[str, Any]) -> Menu | Portrait:
+    """Raises `ProgramError` for what is neither a menu nor a portrait."""
+    return _portrait(raw) if "lines" in raw else _menu(raw)
+
+
+def _menu(raw: dict[str, Any]) -> Menu:
+    menu = fields_of(raw, "'menu'", {"model": str, "summaries": list, "priors": list})
+    summaries, priors = menu["summaries"], menu["priors"]
+    for summary in summaries:
+        _check_text(summary)
+    for prior in priors:
+        if not isinstance(prior, NUMBER) or isinstance(prior, bool) or not math.isfinite(prior):
+            raise ProgramError(f"'menu' has a prior that is no number: {prior!r:.60}")
+    if len(summaries) < 2 or len(summaries) != len(priors):
+        raise ProgramError(
+            f"'menu' has {len(summaries)} summaries and {len(priors)} priors; it takes two or more "
+            "summaries, and a prior for each"
+        )
+    return Menu(menu["model"], tuple(summaries), tuple(float(prior) for prior in priors))
+
+
+def _portrait(raw: dict[str, Any]) -> Portrait:
+    menu = fields_of(raw, "'menu'", {"model": str, "lines": list, "most": int})
+    lines = tuple(_line(f"'menu' lines[{i}]", line) for i, line in enumerate(menu["lines"]))
+    if not lines or menu["most"] < 1:
+        raise ProgramError(
+            f"'menu' has {len(lines)} lines, of which {menu['most']} may be told; it takes one of "
+            "each at least"
+        )
+    return Portrait(menu["model"], lines, menu["most"])
+
+
+def _line(where: str, raw: Any) -> Line:
+    line = fields_of(raw, where, _LINE)
+    _check_text(line["text"])
+    for key in ("usual", "slope", "base"):
+        line[key] = float(line[key])
+        if not math.isfinite(line[key]):
+            raise ProgramError(f"{where} has a {key!r} that is no number: {raw[key]!r:.60}")
+    return Line(**line)
+
+
+def _check_text(summary: Any) -> None:
+    if not isinstance(summary, str) or not summary.strip():
+        raise ProgramError(f"'menu' has a summary that is no text: {summary!r:.60}")
