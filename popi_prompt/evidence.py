@@ -28,20 +28,15 @@ class Act:
     rejected: str | None = None
 
     @property
-    def texts(self) -> tuple[str, ...]:
-        """The answers in one order, so that opposite choices ask the same of a model."""
-        return tuple(sorted(as_data(each) for each in (self.chosen, self.rejected) if each))
-
-    def weight(self, logs: Sequence[float]) -> float:
-        """Of what was chosen, less of what was not; `logs` are those of `texts`."""
-        known = dict(zip(self.texts, logs, strict=True))
-        chosen = known[as_data(self.chosen)] if self.chosen else 0.0
-        return chosen - (known[as_data(self.rejected)] if self.rejected else 0.0)
+    def sides(self) -> tuple[tuple[str, float], ...]:
+        """The texts, with 1 for what was chosen and -1 for what was turned down."""
+        told = ((self.chosen, 1.0), (self.rejected, -1.0))
+        return tuple((as_data(text), side) for text, side in told if text)
 
 
 def acts(signals: Sequence[Signal]) -> tuple[Act, ...]:
     """The latest ones; what somebody says of themselves is none."""
-    found = [act for signal in signals if (act := _act(signal)) is not None and act.texts]
+    found = [act for signal in signals if (act := _act(signal)) is not None and act.sides]
     return tuple(found[-_LATEST:])
 
 
@@ -69,20 +64,31 @@ def _act(signal: Signal) -> Act | None:
 def evidence(
     statements: Sequence[str], signals: Sequence[Signal], logprobs: LogProbs
 ) -> tuple[float, ...] | None:
-    """For each statement, in nats: log p(chosen | it) - log p(rejected | it), over all acts.
+    """For each statement, in nats: `evidence_of_acts`, summed over acts; None without any."""
+    found = evidence_of_acts(statements, signals, logprobs)
+    return tuple(map(sum, zip(*found, strict=True))) if found else None
+
+
+def evidence_of_acts(
+    statements: Sequence[str], signals: Sequence[Signal], logprobs: LogProbs
+) -> list[list[float]]:
+    """By act and statement, in nats: log p(chosen | it) - log p(rejected | it).
 
     Only differences between statements mean something. `logprobs` gives summed log-probabilities
-    of answers after messages; None where it cannot, and where the signals hold no act.
+    of answers after messages; where it cannot, and gives None, there is no act. Answers are asked
+    about one by one: people choose from the same ones more often than from the same two.
     """
-    found = acts(signals)
-    totals = [0.0] * len(statements)
-    for act in found:
-        for i, statement in enumerate(statements):
-            logs = logprobs(_messages(act.prompt, statement), act.texts)
-            if logs is None:
-                return None
-            totals[i] += act.weight(logs)
-    return tuple(totals) if found else None
+    found = []
+    for act in acts(signals):
+        weights = []
+        for statement in statements:
+            messages = _messages(act.prompt, statement)
+            logs = [(logprobs(messages, (text,)), side) for text, side in act.sides]
+            weights.append(sum(side * log[0] for log, side in logs if log is not None))
+            if any(log is None for log, _ in logs):
+                return []
+        found.append(weights)
+    return found
 
 
 def _messages(prompt: str | None, statement: str) -> Messages:

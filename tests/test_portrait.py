@@ -182,7 +182,7 @@ def test_opposite_choices_ask_the_same() -> None:
 
     evidence(["be warm"], [Preference("p", "a", "b")], note)
     evidence(["be warm"], [Preference("p", "b", "a")], note)
-    assert asked[0] == asked[1]
+    assert sorted(asked[:2]) == sorted(asked[2:])
 
 
 def test_a_model_weighs_choices_and_writes_nothing() -> None:

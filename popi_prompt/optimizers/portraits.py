@@ -1,9 +1,8 @@
 """Portraits: statements that are told to whom they pay, as what people chose says.
 
-1. The bank's statements are scored on a few training users; of every dimension it is known then
-   what it brings those who are told the better of its ends. The best dimensions stay.
-2. They are scored on more users, and the inference model weighs each user's own choices under
-   each statement. A line through both says what evidence is worth, for every statement.
+1. The inference model weighs what training users chose under each statement of the bank. The
+   dimensions stay in which a user's acts agree best, that is in which people are seen to differ.
+2. Their statements are scored on the same users: what evidence is worth in reward, see `lines`.
 3. Portraits of one, two and three statements are scored on validation users, and the untuned
    program.
 
@@ -16,27 +15,25 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popi_prompt.bank import BANK, Statement
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.errors import ModelError, OptimizationError, UsageError
-from popi_prompt.evaluation import evaluate, failed, in_parallel, mean_tokens, outcomes
+from popi_prompt.evaluation import Failure, evaluate, failed, in_parallel, mean_tokens, outcomes
 from popi_prompt.events import Advanced, PhaseStarted, TrialFinished
-from popi_prompt.evidence import TELLING, acts, evidence
+from popi_prompt.evidence import TELLING, acts, evidence_of_acts
 from popi_prompt.inference import summarizer
 from popi_prompt.models.attribution import attributed
 from popi_prompt.optimizers.calibration import FEWEST
-from popi_prompt.optimizers.couples import asking, in_couples
+from popi_prompt.optimizers.couples import in_couples
+from popi_prompt.optimizers.lines import Sight, fitted, seen
 from popi_prompt.optimizers.optimizer import Found, Task
 from popi_prompt.optimizers.statements import RewardTable
 from popi_prompt.portrait import Line, Portrait, levels
 from popi_prompt.schema import User
 
-_DIMENSIONS = 8  # that stay after the first scoring
+_DIMENSIONS = 6  # whose statements are scored
 _USERS = 24  # at least, if there are so many, to say what evidence is worth
-_SHRINKAGE = 8.0  # users without any effect, added to those that are there
-_CLEARLY = 1.0  # standard errors, by which evidence must point the right way
 _MOST = (2, 1, 3)  # statements of a summary, in the order in which they are tried
 
 
@@ -66,92 +63,63 @@ class PortraitOptimizer:
 
 
 def _lines(task: Task) -> tuple[Line, ...]:
-    """The statements of which people chose what says whom they pay."""
+    """Statements for which evidence pays, of the dimensions in which people are seen to differ."""
     rng = np.random.default_rng(task.seed)
     drawn = in_couples([task.train[i] for i in rng.permutation(len(task.train))])
-    scope = task.effort.rounds[-1]
-    users = drawn[: max(scope.training_users, _USERS)]
+    users = drawn[: max(task.effort.rounds[-1].training_users * 2 // 3, _USERS)]
     bank = [each for each in BANK if task.guard.allows(each.text)]
     if not bank:
         raise OptimizationError("every statement of the bank repeats texts of users word for word")
-    table = RewardTable(task, TELLING)
-    few = asking(users, scope.screening[0][0])
-    table.fill(few, [each.text for each in bank], "scoring statements")
-    bank = _paying(table, few, bank)
-    table.fill(users, [each.text for each in bank], "scoring the better ones on more users")
-    weighed = _weighed(task, users, bank)
-    known = [user for user in users if user.user_id in weighed]
-    lines = []
-    for i, statement in enumerate(bank):
-        gains = [table.mean([user], statement.text) - task.unaided(user) for user in known]
-        found = [weighed[user.user_id][i] for user in known]
-        lines.append(_fitted(statement, np.array(found), np.array(gains)))
-    return tuple(line for line in lines if line is not None)
-
-
-def _paying(
-    table: RewardTable, users: Sequence[User], bank: Sequence[Statement]
-) -> list[Statement]:
-    """Those of the dimensions that bring most, if everybody is told the better end."""
-    dimensions = dict.fromkeys(each.dimension for each in bank)
-    worth = {
-        name: table.best_of(users, [each.text for each in bank if each.dimension == name])
-        for name in dimensions
+    found = _levels(task, users, bank)
+    if len(found) < FEWEST:
+        return ()
+    known = [user for user in users if user.user_id in found]
+    sights = {
+        each: seen([[act[i] for act in found[user.user_id]] for user in known])
+        for i, each in enumerate(bank)
     }
-    kept = sorted(dimensions, key=worth.__getitem__, reverse=True)[:_DIMENSIONS]
-    return [each for each in bank if each.dimension in kept]
+    kept = _reliable(sights)
+    table = RewardTable(task, TELLING)
+    table.fill(known, [each.text for each in kept], "scoring statements")
+    gains = [
+        np.array([table.mean([user], each.text) - task.unaided(user) for user in known])
+        for each in kept
+    ]
+    return fitted(kept, [sights[each] for each in kept], gains)
 
 
-def _weighed(
+def _reliable(sights: Mapping[Statement, Sight]) -> list[Statement]:
+    """Those of the dimensions in which people are seen best: generator calls are dear."""
+    best: dict[str, float] = {}
+    for statement, sight in sights.items():
+        name = statement.dimension
+        best[name] = max(best.get(name, 0.0), sight.reliability)
+    names = sorted(best, key=best.__getitem__, reverse=True)[:_DIMENSIONS]
+    return [each for each in sights if each.dimension in names and best[each.dimension] > 0]
+
+
+def _levels(
     task: Task, users: Sequence[User], bank: Sequence[Statement]
-) -> Mapping[str, NDArray[np.float64]]:
-    """The level of each statement, by user id; without users who chose nothing, or failed."""
+) -> Mapping[str, list[list[float]]]:
+    """Levels by user id, act and statement; without users who chose nothing, or failed."""
     texts = [each.text for each in bank]
     dimensions = [each.dimension for each in bank]
     ask = partial(task.door.logprobs, "inference")
     asked = [user for user in users if acts(user.signals)]
     task.observer(PhaseStarted("weighing what training users chose", len(asked)))
 
-    def one(user: User) -> list[float] | None:
+    def one(user: User) -> list[list[float]]:
         try:
             with attributed(user_id=user.user_id):
-                found = evidence(texts, user.signals, ask)
+                found = evidence_of_acts(texts, user.signals, ask)
         except ModelError:
-            return None
+            return []
         finally:
             task.observer(Advanced())
-        return None if found is None else levels(dimensions, found)
+        return [levels(dimensions, act) for act in found]
 
     found = in_parallel(one, asked, task.door.model("inference").concurrency)
-    return {
-        user.user_id: np.array(each)
-        for user, each in zip(asked, found, strict=True)
-        if each is not None
-    }
-
-
-def _fitted(
-    statement: Statement, found: NDArray[np.float64], gains: NDArray[np.float64]
-) -> Line | None:
-    """By least squares, drawn to no effect; None where evidence does not clearly tell who gains."""
-    scored = np.isfinite(gains)
-    found, gains = found[scored], gains[scored]
-    count = len(gains)
-    if count < FEWEST or not found.std():
-        return None
-    x, y = found - found.mean(), gains - gains.mean()
-    slope = float(x @ y / (x @ x))
-    error = float(np.sqrt(((y - slope * x) ** 2).sum() / (count - 2) / (x @ x)))
-    if slope <= 0 or slope < _CLEARLY * error:
-        return None
-    kept = count / (count + _SHRINKAGE)
-    return Line(
-        statement.dimension,
-        statement.text,
-        usual=float(found.mean()),
-        slope=slope * kept,
-        base=float(gains.mean()) * kept,
-    )
+    return {user.user_id: each for user, each in zip(asked, found, strict=True) if each}
 
 
 def _best(task: Task, candidates: Sequence[Candidate]) -> Found:
@@ -159,11 +127,12 @@ def _best(task: Task, candidates: Sequence[Candidate]) -> Found:
     users = task.validation()
     task.observer(PhaseStarted("searching", len(candidates)))
     best: Found | None = None
-    fewest = len(users)
+    fewest, reason = len(users), ""
     for number, candidate in enumerate(candidates):
         with attributed(candidate=f"trial {number}"):
             summarize = summarizer(candidate, task.door)
             results = evaluate(users, summarize, task.metric(candidate.conditioning))
+        reason = next((each.reason for each in results if isinstance(each, Failure)), reason)
         rewards = [each.reward for each in outcomes(results).values()]
         reward = float(np.mean(rewards)) if rewards else None
         if reward is not None and (
@@ -183,7 +152,7 @@ def _best(task: Task, candidates: Sequence[Candidate]) -> Found:
             )
         )
     if best is None:
-        raise OptimizationError("no validation user could be scored")
+        raise OptimizationError(f"no validation user could be scored; {reason}")
     return best
 
 
