@@ -153,7 +153,7 @@ def test_priors_are_means_over_users_who_are_not_shown_and_could_be_asked() -> N
     model = Leaning(fails=fails)
     shown = Candidate(demonstrations=(Demonstration("I am brief.", BRIEF, "p0"),))
     menu = Calibration((BRIEF, WARM), users).of(shown, named(model)).menu
-    assert menu is not None  # 1 and 3 are kind, 2 and 4 are brief
+    assert isinstance(menu, Menu)  # 1 and 3 are kind, 2 and 4 are brief
     assert menu.priors == (-2.0 + 2 * 0.5 / 4, -6.0 + 2 * 0.5 / 4)
     assert menu.model == "fake/inference"
     assert all("number 0" not in messages[-1].content for _, messages in model.calls)
