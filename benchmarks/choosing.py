@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from popi_prompt.candidate import Candidate
+from popi_prompt.candidate import Candidate, Menu
 from popi_prompt.cli.progress import Display
 from popi_prompt.cli.render import stdout
 from popi_prompt.dataset import load_users
@@ -83,8 +83,8 @@ def measured(program: Program, data: Path) -> dict[str, list[float]]:
 
 
 def _arms(chosen: Candidate, asked: tuple[User, ...], door: Door) -> Mapping[str, Candidate]:
-    if chosen.menu is None:
-        raise UsageError("the program has no menu")
+    if not isinstance(chosen.menu, Menu):
+        raise UsageError("the program has no menu of whole summaries")
     bare = replace(chosen, demonstrations=(), menu=None)
     alone = Calibration(chosen.menu.summaries, asked).of(bare, door)
     return {
@@ -97,7 +97,7 @@ def _arms(chosen: Candidate, asked: tuple[User, ...], door: Door) -> Mapping[str
 
 
 def _likeliest(candidate: Candidate) -> Candidate:
-    if candidate.menu is None:
+    if not isinstance(candidate.menu, Menu):
         raise UsageError("the inference model gives no log-probabilities")
     flat = (0.0,) * len(candidate.menu.summaries)
     return replace(candidate, menu=replace(candidate.menu, priors=flat))
