@@ -2,7 +2,7 @@
 
 1. The inference model weighs what training users chose under each statement of the bank. The
    dimensions stay in which a user's acts agree best, that is in which people are seen to differ.
-2. Their statements are scored on the same users: what evidence is worth in reward, see `lines`.
+2. Their statements are scored on the same users: what evidence is worth in reward, see `worth`.
 3. Portraits of one, two and three statements are scored on validation users, and the untuned
    program.
 
@@ -26,9 +26,9 @@ from popi_prompt.inference import summarizer
 from popi_prompt.models.attribution import attributed
 from popi_prompt.optimizers.calibration import FEWEST
 from popi_prompt.optimizers.couples import in_couples
-from popi_prompt.optimizers.lines import Sight, fitted, seen
 from popi_prompt.optimizers.optimizer import Found, Task
 from popi_prompt.optimizers.statements import RewardTable
+from popi_prompt.optimizers.worth import Sight, fitted, seen
 from popi_prompt.portrait import Line, Portrait, levels
 from popi_prompt.schema import User
 

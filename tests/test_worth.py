@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from popi_prompt.bank import Statement
-from popi_prompt.optimizers.lines import Sight, fitted, seen
+from popi_prompt.optimizers.worth import Sight, fitted, seen
 
 KIND, DRY = Statement("manner", "kind", "Be kind."), Statement("manner", "dry", "Be dry.")
 level = st.floats(-1e3, 1e3)
