@@ -18,6 +18,7 @@ from toy_tastes import EXPERT, PLAIN, person
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.cli.main import cli
 from popi_prompt.comparison import Scoring
+from popi_prompt.dataset import load_users
 from popi_prompt.errors import PrivacyError, ProgramError, UsageError
 from popi_prompt.events import ignore
 from popi_prompt.evidence import TELLING, acts, evidence
@@ -269,3 +270,14 @@ def test_where_nobody_chose_anything_the_untuned_program_is_found() -> None:
     scoring = Scoring(fake_door({}), LikelihoodScorer(), PopiReward())
     found = search(split, scoring, Settings(optimizer="portrait", trials=3), ignore)
     assert found.found == UNTUNED_CANDIDATE
+
+
+def test_the_shipped_one_tells_tastes_apart_with_the_real_model() -> None:
+    program = load("portrait")
+    assert program.candidate.menu is not None
+    told = program.candidate.menu.summaries
+    users = load_users(Path(__file__).parent.parent / "datasets" / "tastes.jsonl")
+    plain = next(user for user in users if user.group == "plain")
+    expert = next(user for user in users if user.group == "expert")
+    assert program.infer_user(plain) != program.infer_user(expert)
+    assert {program.infer_user(plain), program.infer_user(expert)} <= set(told)
