@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import multiprocessing
+import re
 import stat
 import subprocess
 import sys
@@ -182,8 +183,9 @@ def test_without_text_there_are_lengths_and_no_word_of_anybody(path: Path) -> No
     quoting = changed(user_id=None, quoted=("bob",))
     traced(path, CALL, failed, changed(user_id="bob"), quoting, text=False)
     written = path.read_text(encoding="utf-8")
+    apart_from_digests = re.sub(r"\b[0-9a-f]{12,}\b", "", written)  # some spell "ada"
     for word in ("brief", "rain", "falls", "ada", "bob", "Secretly", "names none"):
-        assert word not in written
+        assert word not in apart_from_digests
     assert json.loads(written.splitlines()[0])["text"] is False
     first, second, other, nobody = read(path)
     assert [message.content for message in first.messages] == ["<9 characters>", "<21 characters>"]
