@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from popi_prompt.portrait import Portrait
@@ -16,6 +16,7 @@ from popi_prompt.prompts import (
     inference_messages,
     render_signals,
 )
+from popi_prompt.quotation import Quotation
 from popi_prompt.schema import Signal
 
 Demos = Literal["synthetic", "real"]  # of invented people, or of training users
@@ -52,10 +53,6 @@ class Menu:
         gains = [log - prior for log, prior in zip(logs, self.priors, strict=True)]
         return self.summaries[gains.index(max(gains))]
 
-    def rounded(self) -> Menu:
-        """With priors to a millionth of a nat, far below what any choice turns on."""
-        return replace(self, priors=tuple(round(prior, 6) for prior in self.priors))
-
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -65,7 +62,7 @@ class Candidate:
     demonstrations: tuple[Demonstration, ...] = ()
     view: View = "full"
     conditioning: Conditioning = UNTUNED_CONDITIONING
-    menu: Menu | Portrait | None = None
+    menu: Menu | Portrait | Quotation | None = None
 
     @property
     def quoted(self) -> tuple[str | None, ...]:

@@ -27,6 +27,7 @@ from popi_prompt.prompts import (
     inference_messages,
     render_signals,
 )
+from popi_prompt.quotation import Quotation
 from popi_prompt.records import parse_signals
 from popi_prompt.schema import Signal, User
 
@@ -72,9 +73,9 @@ class PreferenceInference(dspy.Module):  # type: ignore[misc]
 
     Instruction and demonstrations are those of `self.infer`, so every DSPy optimizer can change
     them. `view` says how much of the signals the model is shown. With a `menu` the summary is
-    chosen, as long as the model is the menu's and its log-probabilities are to be had; else it is
-    written. A call takes signals as values, as JSON objects, or as text that is rendered already:
-    of that no portrait is put together, it is written of.
+    chosen, as long as the model is the menu's and its log-probabilities are to be had, or quoted,
+    which takes no model; else it is written. A call takes signals as values, as JSON objects, or as
+    text that is rendered already: that is neither weighed for a portrait nor quoted.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class PreferenceInference(dspy.Module):  # type: ignore[misc]
         instruction: str = UNTUNED_INSTRUCTION,
         demonstrations: Sequence[Demonstration] = (),
         view: View = "full",
-        menu: Menu | Portrait | None = None,
+        menu: Menu | Portrait | Quotation | None = None,
     ):
         super().__init__()
         signature = InferPreferences.with_instructions(instruction)
@@ -102,7 +103,7 @@ class PreferenceInference(dspy.Module):  # type: ignore[misc]
         return "liked" if extra.get("desc") == _DESCRIPTIONS["liked"] else "full"
 
     @property
-    def menu(self) -> Menu | Portrait | None:
+    def menu(self) -> Menu | Portrait | Quotation | None:
         """Kept as the description of the output field, for the same reason."""
         extra = self.infer.signature.output_fields["summary"].json_schema_extra
         _, chosen, record = str(extra.get("desc")).partition(_CHOSEN)
@@ -119,12 +120,14 @@ class PreferenceInference(dspy.Module):  # type: ignore[misc]
 
     def _chosen(self, signals: str | Sequence[Signal | Mapping[str, Any]]) -> str | None:
         menu = self.menu
+        values = () if isinstance(signals, str) else parse_signals(signals)
+        if isinstance(menu, Quotation):
+            return menu.compose(values)
         lm = self.infer.lm if self.infer.lm is not None else dspy.settings.lm
         engine = getattr(lm, "engine", None)
         if menu is None or not isinstance(engine, DoorEngine) or engine.model != menu.model:
             return None
         if isinstance(menu, Portrait):
-            values = () if isinstance(signals, str) else parse_signals(signals)
             found = evidence(menu.summaries, values, engine.logprobs)
             return None if found is None else menu.compose(found)
         text = signals if isinstance(signals, str) else self.render(signals)
@@ -177,7 +180,7 @@ def summarizer(candidate: Candidate, door: Door) -> Callable[[User], str]:
 def note_unused_menu(candidate: Candidate, door: Door, observer: Observer) -> None:
     """Tell that summaries are written, not chosen, where the program chose with another model."""
     menu, model = candidate.menu, door.names["inference"]
-    if menu is not None and menu.model != model:
+    if isinstance(menu, Menu | Portrait) and menu.model != model:
         observer(Noted(f"the program chooses summaries with {menu.model!r}; {model!r} writes them"))
 
 

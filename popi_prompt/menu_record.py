@@ -10,20 +10,30 @@ from popi_prompt.candidate import Menu
 from popi_prompt.errors import ProgramError
 from popi_prompt.json_record import NUMBER, fields_of
 from popi_prompt.portrait import Line, Portrait
+from popi_prompt.quotation import Quotation
 
+_DIGITS = 6  # a millionth is far below what any choice turns on
 _LINE = {"dimension": str, "text": str, "usual": NUMBER, "slope": NUMBER, "base": NUMBER}
 
 
-def record_of_menu(menu: Menu | Portrait) -> dict[str, Any]:
-    """The JSON object; `menu_from_record` reads it back."""
-    return {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in asdict(menu).items()
-    }
+def record_of_menu(menu: Menu | Portrait | Quotation) -> dict[str, Any]:
+    """The JSON object, with rounded numbers; `menu_from_record` reads it back."""
+    record: dict[str, Any] = _plain(asdict(menu))
+    return record
 
 
-def menu_from_record(raw: dict[str, Any]) -> Menu | Portrait:
-    """Raises `ProgramError` for what is neither a menu nor a portrait."""
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return round(value, _DIGITS) if isinstance(value, float) else value
+
+
+def menu_from_record(raw: dict[str, Any]) -> Menu | Portrait | Quotation:
+    """Raises `ProgramError` for what is neither a menu nor a portrait nor a quotation."""
+    if "passages" in raw:
+        return _quotation(raw)
     return _portrait(raw) if "lines" in raw else _menu(raw)
 
 
@@ -52,6 +62,17 @@ def _portrait(raw: dict[str, Any]) -> Portrait:
             "each at least"
         )
     return Portrait(menu["model"], lines, menu["most"])
+
+
+def _quotation(raw: dict[str, Any]) -> Quotation:
+    menu = fields_of(raw, "'menu'", {"passages": int, "characters": int, "wording": str})
+    _check_text(menu["wording"])
+    if menu["passages"] < 1 or menu["characters"] < 1:
+        raise ProgramError(
+            f"'menu' quotes {menu['passages']} passages of {menu['characters']} characters; it "
+            "takes one of each at least"
+        )
+    return Quotation(**menu)
 
 
 def _line(where: str, raw: Any) -> Line:

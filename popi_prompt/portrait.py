@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +56,6 @@ class Portrait:
             if promising and len(chosen) < self.most:
                 chosen.setdefault(self.lines[i].dimension, i)
         return " ".join(self.lines[i].text for i in sorted(chosen.values()))
-
-    def rounded(self) -> Portrait:
-        """With numbers to a millionth, far below what any choice turns on."""
-        lines = tuple(
-            replace(
-                line,
-                usual=round(line.usual, 6),
-                slope=round(line.slope, 6),
-                base=round(line.base, 6),
-            )
-            for line in self.lines
-        )
-        return replace(self, lines=lines)
 
 
 def levels(dimensions: Sequence[str], evidence: Sequence[float]) -> list[float]:

@@ -12,8 +12,11 @@ from popi_prompt.menu_record import menu_from_record, record_of_menu
 from popi_prompt.origin import USUAL_DEMOS, USUAL_OPTIMIZER, USUAL_REWARD, Origin, Scores
 from popi_prompt.portrait import Portrait
 from popi_prompt.prompts import VIEWS, Conditioning
+from popi_prompt.quotation import Quotation
 
-SCHEMA_VERSION = 3  # 1 has no menu, 2 no portrait; a program is written in the oldest it fits in
+SCHEMA_VERSION = 4
+# What came with a schema; a program is written in the oldest that it fits in.
+_SINCE = {type(None): 1, Menu: 2, Portrait: 3, Quotation: 4}
 _VERSION_KEY = "popi_prompt_program"
 _SCORES: dict[str, Any] = {
     "users": int,
@@ -28,7 +31,7 @@ def program_record(
 ) -> dict[str, Any]:
     """The JSON object of a program's file; `parts_from_record` reads it back."""
     return {
-        _VERSION_KEY: _version(candidate),
+        _VERSION_KEY: _SINCE[type(candidate.menu)],
         "holds": holds,
         "instruction": candidate.instruction,
         "view": candidate.view,
@@ -39,16 +42,10 @@ def program_record(
         "demonstrations": [
             {"signals": demo.signals, "summary": demo.summary} for demo in candidate.demonstrations
         ],
-        **({"menu": record_of_menu(candidate.menu.rounded())} if candidate.menu else {}),
+        **({"menu": record_of_menu(candidate.menu)} if candidate.menu else {}),
         "models": dict(models),
         "origin": _origin_record(origin),
     }
-
-
-def _version(candidate: Candidate) -> int:
-    if candidate.menu is None:
-        return 1
-    return SCHEMA_VERSION if isinstance(candidate.menu, Portrait) else 2
 
 
 def _origin_record(origin: Origin) -> dict[str, Any]:
@@ -131,10 +128,11 @@ def _candidate(top: dict[str, Any]) -> Candidate:
     )
 
 
-def _menu(top: dict[str, Any]) -> Menu | Portrait:
+def _menu(top: dict[str, Any]) -> Menu | Portrait | Quotation:
     menu = menu_from_record(top["menu"])
-    if isinstance(menu, Portrait) and top[_VERSION_KEY] < SCHEMA_VERSION:
-        raise ProgramError(f"'menu' has lines, which schema {top[_VERSION_KEY]} does not know")
+    if top[_VERSION_KEY] < _SINCE[type(menu)]:
+        what = "lines" if isinstance(menu, Portrait) else "passages"
+        raise ProgramError(f"'menu' has {what}, which schema {top[_VERSION_KEY]} does not know")
     return menu
 
 

@@ -945,7 +945,7 @@ def test_a_bad_file_of_summaries_is_refused_with_its_line(
         (["--scorer", "similarity"], "--embedding-model"),
         (["--reward", "profit"], "--reward"),
         (["--reward", "accuracy", "--beta", "0.1"], "--beta"),
-        (["--optimizer", "bayes"], "pareto, portrait, or module:Class"),
+        (["--optimizer", "bayes"], "pareto, portrait, quotation, or module:Class"),
         (["--optimizer", "own_search:Nothing"], "needs a method 'run'"),
     ],
 )

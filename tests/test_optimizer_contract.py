@@ -364,7 +364,7 @@ def test_the_seed_decides(name: str) -> None:
     [
         (
             "bayes",
-            "unknown optimizer 'bayes'; known: popi, mipro, gepa, random, pareto, portrait, or ",
+            "unknown optimizer 'bayes'; known: popi, mipro, gepa, random, pareto, portrait, ",
         ),
         ("own_search:Missing", "has no 'Missing'"),
         ("own_search:NUMBER", "'NUMBER', which is no class"),

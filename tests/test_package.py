@@ -39,6 +39,7 @@ ORDER = [
     "prompts",
     "evidence",
     "portrait",
+    "quotation",
     "proposals",
     "ngrams",
     "bank",

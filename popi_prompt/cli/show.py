@@ -10,6 +10,7 @@ import click
 
 from popi_prompt.errors import UsageError
 from popi_prompt.portrait import Portrait
+from popi_prompt.quotation import Quotation
 
 if TYPE_CHECKING:
     from popi_prompt.candidate import Menu
@@ -132,19 +133,23 @@ def _print_program(loaded: Program, as_json: bool) -> None:
                 f"{scores.tokens_median:.0f} tokens (median), {scores.users} held-out users"
             )
     if candidate.menu is not None:
-        lines.append(f"\nmenu, of which {candidate.menu.model} chooses")
-        lines += [f"    {line}" for line in _choices(candidate.menu)]
+        lines += ["", *_choices(candidate.menu)]
     for number, demo in enumerate(candidate.demonstrations, start=1):
         shown = "\n    ".join(demo.signals.splitlines())
         lines.append(f"\ndemonstration {number}\n    {shown}\n  -> {demo.summary}")
     click.echo("\n".join(lines))
 
 
-def _choices(menu: Menu | Portrait) -> Iterator[str]:
+def _choices(menu: Menu | Portrait | Quotation) -> Iterator[str]:
+    if isinstance(menu, Quotation):
+        yield f"quotation of {menu.passages} passages that the person chose, the latest first"
+        yield f"    {menu.wording} ... (at most {menu.characters} characters each)"
+        return
+    yield f"menu, of which {menu.model} chooses"
     if isinstance(menu, Portrait):
-        yield f"(at most {menu.most}, one of a dimension, by evidence in what was chosen)"
+        yield f"    (at most {menu.most}, one of a dimension, by evidence in what was chosen)"
         for line in menu.lines:
-            yield f"{line.text} ({line.dimension}, {line.slope:+.3f} a nat)"
+            yield f"    {line.text} ({line.dimension}, {line.slope:+.3f} a nat)"
     else:
         for summary, prior in zip(menu.summaries, menu.priors, strict=True):
-            yield f"{summary} (prior {prior:+.2f})"
+            yield f"    {summary} (prior {prior:+.2f})"

@@ -16,6 +16,7 @@ OPTIMIZERS = {
     "random": "bootstrap:RandomSearchOptimizer",
     "pareto": "pareto:ParetoOptimizer",
     "portrait": "portraits:PortraitOptimizer",
+    "quotation": "quotations:QuotationOptimizer",
 }
 
 

@@ -19,14 +19,14 @@ import numpy as np
 from popi_prompt.bank import BANK, Statement
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.errors import ModelError, OptimizationError, UsageError
-from popi_prompt.evaluation import Failure, evaluate, failed, in_parallel, mean_tokens, outcomes
-from popi_prompt.events import Advanced, PhaseStarted, TrialFinished
+from popi_prompt.evaluation import in_parallel
+from popi_prompt.events import Advanced, PhaseStarted
 from popi_prompt.evidence import TELLING, acts, evidence_of_acts
-from popi_prompt.inference import summarizer
 from popi_prompt.models.attribution import attributed
 from popi_prompt.optimizers.calibration import FEWEST
 from popi_prompt.optimizers.couples import in_couples
 from popi_prompt.optimizers.optimizer import Found, Task
+from popi_prompt.optimizers.shortlist import Choice, best_of
 from popi_prompt.optimizers.statements import RewardTable
 from popi_prompt.optimizers.worth import Sight, fitted, seen
 from popi_prompt.portrait import Line, Portrait, levels
@@ -54,12 +54,19 @@ class PortraitOptimizer:
                 "given answers, by which portraits are made; choose another --optimizer"
             )
         lines = _lines(task)
-        candidates = [UNTUNED_CANDIDATE]
-        if lines:
-            model = task.door.names["inference"]
-            portraits = [Portrait(model, lines, most) for most in _MOST if most <= len(lines)]
-            candidates += [Candidate(conditioning=TELLING, menu=each) for each in portraits]
-        return _best(task, candidates[: max(task.trials, 2)])
+        model = task.door.names["inference"]
+        portraits = [Portrait(model, lines, most) for most in _MOST if most <= len(lines)]
+        return best_of(
+            task,
+            [
+                Choice(
+                    Candidate(conditioning=TELLING, menu=each),
+                    f"portrait: at most {each.most} statement{'s' if each.most > 1 else ''}",
+                    statements=each.most,
+                )
+                for each in portraits
+            ],
+        )
 
 
 def _lines(task: Task) -> tuple[Line, ...]:
@@ -120,46 +127,3 @@ def _levels(
 
     found = in_parallel(one, asked, task.door.model("inference").concurrency)
     return {user.user_id: each for user, each in zip(asked, found, strict=True) if each}
-
-
-def _best(task: Task, candidates: Sequence[Candidate]) -> Found:
-    """By mean reward over validation users; failing on fewer of them counts first."""
-    users = task.validation()
-    task.observer(PhaseStarted("searching", len(candidates)))
-    best: Found | None = None
-    fewest, reason = len(users), ""
-    for number, candidate in enumerate(candidates):
-        with attributed(candidate=f"trial {number}"):
-            summarize = summarizer(candidate, task.door)
-            results = evaluate(users, summarize, task.metric(candidate.conditioning))
-        reason = next((each.reason for each in results if isinstance(each, Failure)), reason)
-        rewards = [each.reward for each in outcomes(results).values()]
-        reward = float(np.mean(rewards)) if rewards else None
-        if reward is not None and (
-            best is None or (-failed(results), reward) > (-fewest, best.reward)
-        ):
-            best, fewest = Found(candidate, reward, len(candidates)), failed(results)
-            task.keep(candidate, reward)
-        leading = best.reward if best is not None else float("-inf")
-        task.observer(
-            TrialFinished(
-                number,
-                _described(candidate),
-                reward,
-                leading,
-                params={"instruction": 0, "demonstrations": 0, "statements": _told(candidate)},
-                tokens=mean_tokens(results),
-            )
-        )
-    if best is None:
-        raise OptimizationError(f"no validation user could be scored; {reason}")
-    return best
-
-
-def _told(candidate: Candidate) -> int:
-    return candidate.menu.most if isinstance(candidate.menu, Portrait) else 0
-
-
-def _described(candidate: Candidate) -> str:
-    told = _told(candidate)
-    return f"portrait: at most {told} statement{'s' if told > 1 else ''}" if told else "untuned"

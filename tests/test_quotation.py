@@ -1,0 +1,165 @@
+"""Quotations: summaries that show what a person chose."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from learnable_tastes import searched
+from toy_tastes import person
+
+from popi_prompt.candidate import Candidate
+from popi_prompt.cli.main import cli
+from popi_prompt.errors import PrivacyError, ProgramError
+from popi_prompt.evidence import TELLING
+from popi_prompt.guard import Guard
+from popi_prompt.inference import PreferenceInference, compile_module, dspy_state, summarizer
+from popi_prompt.ngrams import Runs
+from popi_prompt.program import Origin, Program, load, program_from_record
+from popi_prompt.prompts import UNTUNED_INSTRUCTION
+from popi_prompt.quotation import Quotation
+from popi_prompt.schema import Edit, Interaction, Persona, Preference, Rating, User
+from popi_prompt.testing import FakeChatModel, FakeModel, fake_door
+
+QUOTATION = Quotation(2, 40)
+CANDIDATE = Candidate(conditioning=TELLING, menu=QUOTATION)
+PROGRAM = Program(
+    CANDIDATE,
+    {"generator": "fake/g", "inference": "fake/inference", "proposer": "fake/p"},
+    Origin("likelihood", 0, "sha256:0", 3, 0),
+)
+
+
+def of_one(text: str, characters: int) -> str:
+    """The passage of a text, without the words around it."""
+    told = Quotation(1, characters, "Like:").compose([Rating(text, 5, (1, 5))])
+    assert told is not None
+    return told.removeprefix('Like: "').removesuffix('"')
+
+
+def test_the_latest_chosen_texts_are_quoted_one_passage_each() -> None:
+    signals = (
+        Preference("p", "The oldest.", "worse"),
+        Persona("I am a nurse."),
+        Edit("a draft", "What I wrote."),
+        Interaction("p", "disliked text", "disliked"),
+        Rating("The newest. And more of it than there is room for.", 5, (1, 5)),
+    )
+    assert QUOTATION.compose(signals) == 'Write like this: "The newest." "What I wrote."'
+    many = Quotation(9, 400, "As in").compose(signals)
+    assert many is not None
+    assert many.startswith('As in "The newest. And more of it')
+    assert many.endswith('"What I wrote." "The oldest."')
+    assert QUOTATION.compose([Persona("I am a nurse.")]) is None
+
+
+def test_a_text_that_was_chosen_twice_is_quoted_once() -> None:
+    twice = [Interaction("p", "So it is.", "liked"), Rating("So it is.", 5, (1, 5))]
+    assert QUOTATION.compose(twice) == 'Write like this: "So it is."'
+
+
+@pytest.mark.parametrize(
+    ("text", "characters", "passage"),
+    [
+        ("One. Two! Three? Four.", 17, "One. Two! Three?"),
+        ("It costs 3.5 pounds. Dear.", 21, "It costs 3.5 pounds."),
+        ("A first sentence that does not end.", 16, "A first sentence..."),
+        ("Unbreakable", 4, "Unbr..."),
+        ('She\nsaid  "no".', 40, "She said 'no'."),
+        ("\u4eca\u65e5\u3002\u660e\u65e5\u3002", 3, "\u4eca\u65e5\u3002"),
+        ("no full stop", 40, "no full stop"),
+    ],
+)
+def test_a_passage_is_whole_sentences_as_far_as_they_fit(
+    text: str, characters: int, passage: str
+) -> None:
+    assert of_one(text, characters) == passage
+
+
+@given(st.text(min_size=1).filter(str.strip), st.integers(1, 50))
+def test_no_passage_is_longer_than_it_may_be(text: str, characters: int) -> None:
+    passage = of_one(text, characters)
+    assert len(passage.removesuffix("...")) <= max(characters, len(passage) - 3)
+    assert len(passage) <= characters + 3
+    assert passage.strip()
+    assert '"' not in passage
+
+
+def test_no_model_is_asked_whichever_it_is() -> None:
+    model = FakeModel()
+    summarize = summarizer(CANDIDATE, fake_door({"inference": model}))
+    assert summarize(person(0)).startswith('Write like this: "')
+    assert not model.calls
+    summarize = summarizer(CANDIDATE, fake_door({"inference": FakeChatModel()}))
+    assert summarize(person(0)).startswith('Write like this: "')
+
+
+def test_somebody_who_chose_nothing_gets_a_written_summary() -> None:
+    summarize = summarizer(CANDIDATE, fake_door({"inference": FakeModel()}))
+    assert summarize(User("u", (Persona("a nurse"),))) == "Be brief."
+
+
+def test_the_module_quotes_json_signals_and_writes_of_text() -> None:
+    module = compile_module(CANDIDATE)
+    raw = {"kind": "preference", "prompt": "p", "chosen": "So be it.", "rejected": "no"}
+    assert module(signals=[raw]).summary == 'Write like this: "So be it."'
+
+
+def test_a_dspy_state_carries_it(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps(dspy_state(CANDIDATE)))
+    module = PreferenceInference()
+    module.load(str(path))
+    assert module.menu == QUOTATION
+
+
+def test_a_program_keeps_it_and_show_prints_it(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    PROGRAM.save(path)
+    assert load(path).candidate == CANDIDATE
+    shown = CliRunner().invoke(cli, ["show", str(path)]).output
+    assert "quotation of 2 passages" in shown
+    assert "Write like this: ... (at most 40 characters each)" in shown
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ({"passages": 0}, "quotes 0 passages of 40 characters"),
+        ({"passages": True}, "'passages' of the wrong type"),
+        ({"characters": -1}, "of -1 characters"),
+        ({"characters": "40"}, "'characters' of the wrong type"),
+        ({"wording": " "}, "a summary that is no text"),
+        ({"lines": []}, "unknown key 'lines'"),
+    ],
+)
+def test_a_damaged_one_is_one_clear_line(damage: dict[str, Any], says: str) -> None:
+    record = PROGRAM.as_record()
+    record["menu"].update(damage)
+    with pytest.raises(ProgramError) as found:
+        program_from_record(record)
+    assert says in str(found.value)
+
+
+def test_an_older_schema_knows_none() -> None:
+    with pytest.raises(ProgramError, match="has passages, which schema 3 does not know"):
+        program_from_record({**PROGRAM.as_record(), "popi_prompt_program": 3})
+
+
+def test_the_guard_reads_its_wording() -> None:
+    wording = "Write as she does when she is tired and wants to go home:"
+    guard = Guard("synthetic", written=Runs([wording]))
+    with pytest.raises(PrivacyError):
+        guard.prove(Candidate(menu=Quotation(1, 9, wording)))
+
+
+def test_the_search_asks_the_generator_alone() -> None:
+    inference = FakeModel()
+    found = searched("quotation", fake_door({"inference": inference}))
+    assert isinstance(found.found.menu, Quotation)
+    assert {messages[0].content for _, messages in inference.calls} == {UNTUNED_INSTRUCTION}
