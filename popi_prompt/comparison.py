@@ -10,7 +10,7 @@ from popi_prompt.contexts import Context, context, longest_answers
 from popi_prompt.evaluation import Metric, Result, evaluate
 from popi_prompt.events import Observer, PhaseStarted, ignore
 from popi_prompt.generator import Generator
-from popi_prompt.inference import note_unused_menu
+from popi_prompt.inference import note_written
 from popi_prompt.models.attribution import attributed
 from popi_prompt.models.door import Door
 from popi_prompt.models.spent import Spent
@@ -83,7 +83,7 @@ def measure(
     """One row: these users under what `told` tells of them, by all of the scorers."""
     scorers = (scoring.scorer, *scoring.also)
     if name == COMPILED:
-        note_unused_menu(told.candidate, scoring.door, observer)
+        note_written(told.candidate, users, scoring.door, observer)
     observer(PhaseStarted(f"held-out users: {name}", len(users) * len(scorers)))
     generator = Generator(scoring.door, told.candidate.conditioning)
     before = scoring.door.spent()

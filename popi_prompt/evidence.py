@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from popi_prompt.prompts import CONDITIONINGS, Message, Messages, as_data
+from popi_prompt.prompts import TELLING, Message, Messages, as_data
 from popi_prompt.schema import Dialogue, Edit, Interaction, Preference, Rating, Signal
 
-TELLING = CONDITIONINGS[-1]
 _LATEST = 12  # signals; more cost more and say little that is new
 
 LogProbs = Callable[[Messages, Sequence[str]], Sequence[float] | None]

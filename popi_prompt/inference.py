@@ -13,7 +13,7 @@ import dspy
 from popi_prompt.candidate import Candidate, Demonstration, Menu
 from popi_prompt.errors import BadResponse, CallError
 from popi_prompt.events import Noted, Observer
-from popi_prompt.evidence import evidence
+from popi_prompt.evidence import acts, evidence
 from popi_prompt.menu_record import menu_from_record, record_of_menu
 from popi_prompt.models.attribution import attributed, attribution
 from popi_prompt.models.door import Door
@@ -177,11 +177,24 @@ def summarizer(candidate: Candidate, door: Door) -> Callable[[User], str]:
     return summarize
 
 
-def note_unused_menu(candidate: Candidate, door: Door, observer: Observer) -> None:
-    """Tell that summaries are written, not chosen, where the program chose with another model."""
+def note_written(
+    candidate: Candidate, users: Sequence[User], door: Door, observer: Observer
+) -> None:
+    """Tell whose summaries are written, where the program would have them chosen or quoted."""
     menu, model = candidate.menu, door.names["inference"]
     if isinstance(menu, Menu | Portrait) and menu.model != model:
         observer(Noted(f"the program chooses summaries with {menu.model!r}; {model!r} writes them"))
+    elif isinstance(menu, Portrait | Quotation):
+        told = menu.compose if isinstance(menu, Quotation) else acts
+        passive = [user.user_id for user in users if not told(user.signals)]
+        if passive:
+            named = ", ".join(map(repr, passive[:3])) + (", ..." if len(passive) > 3 else "")
+            observer(
+                Noted(
+                    f"{len(passive)} of {len(users)} users chose nothing that the program could go "
+                    f"by ({named}): {model!r} writes their summaries"
+                )
+            )
 
 
 def infer_summary(

@@ -8,7 +8,7 @@ from popi_prompt.errors import CallError
 from popi_prompt.evaluation import Failure, in_parallel
 from popi_prompt.events import Advanced, Observer, PhaseStarted, ignore
 from popi_prompt.generator import Generator
-from popi_prompt.inference import note_unused_menu, summarizer
+from popi_prompt.inference import note_written, summarizer
 from popi_prompt.program import Program
 from popi_prompt.schema import User
 from popi_prompt.summaries import Summary
@@ -36,7 +36,7 @@ def infer_all(
         finally:
             observer(Advanced())
 
-    note_unused_menu(program.candidate, door, observer)
+    note_written(program.candidate, users, door, observer)
     observer(PhaseStarted("inferring summaries", len(users)))
     results = in_parallel(one, users, door.model("inference").concurrency)
     summaries = tuple(each for each in results if isinstance(each, Summary))

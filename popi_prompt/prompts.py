@@ -118,6 +118,7 @@ class Conditioning:
 
 
 UNTUNED_CONDITIONING = Conditioning("system")
+TELLING = Conditioning("after", "({summary})")  # moves small generators furthest
 
 CONDITIONINGS = (
     UNTUNED_CONDITIONING,
@@ -125,7 +126,7 @@ CONDITIONINGS = (
     Conditioning("system", "How this person wants to be answered: {summary}"),
     Conditioning("before"),
     Conditioning("after"),
-    Conditioning("after", "({summary})"),
+    TELLING,
 )
 
 

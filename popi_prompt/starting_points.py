@@ -7,7 +7,7 @@ summaries make sense: five adjectives are no sentence.
 from __future__ import annotations
 
 from popi_prompt.candidate import Candidate
-from popi_prompt.prompts import CONDITIONINGS, Conditioning
+from popi_prompt.prompts import TELLING, Conditioning
 
 # What a model is asked for that writes an instruction to another one rather than a portrait.
 DIRECT = (
@@ -28,6 +28,6 @@ STARTING_POINTS = (
     Candidate(
         _ADJECTIVES, (), "liked", Conditioning("after", "(Write in a way that is {summary})")
     ),
-    Candidate(_MANNER, (), "liked", CONDITIONINGS[-1]),
-    Candidate(DIRECT, (), "full", CONDITIONINGS[-1]),
+    Candidate(_MANNER, (), "liked", TELLING),
+    Candidate(DIRECT, (), "full", TELLING),
 )

@@ -11,7 +11,7 @@ from popi_prompt.contexts import Context, context
 from popi_prompt.errors import ModelError, OptimizationError, PopiError, UnknownModel, UsageError
 from popi_prompt.evaluation import Summarize, in_parallel
 from popi_prompt.events import Advanced, Noted, Observer, PhaseStarted, ignore
-from popi_prompt.inference import note_unused_menu, summarizer
+from popi_prompt.inference import note_written, summarizer
 from popi_prompt.matrix import Cell, Line, Transfer, Unscored
 from popi_prompt.models.attribution import attributed
 from popi_prompt.models.door import Door
@@ -102,7 +102,7 @@ def _inferred(
     candidate: Candidate, users: Sequence[User], door: Door, observer: Observer
 ) -> Summarize:
     """Look up what was inferred here; whose summary failed has none on any generator."""
-    note_unused_menu(candidate, door, observer)
+    note_written(candidate, users, door, observer)
     summarize = summarizer(candidate, door)
 
     def one(user: User) -> str | ModelError:

@@ -20,8 +20,8 @@ from popi_prompt.cli.main import cli
 from popi_prompt.comparison import Scoring
 from popi_prompt.dataset import load_users
 from popi_prompt.errors import PrivacyError, ProgramError, UsageError
-from popi_prompt.events import ignore
-from popi_prompt.evidence import TELLING, acts, evidence
+from popi_prompt.events import Event, Noted, ignore
+from popi_prompt.evidence import acts, evidence
 from popi_prompt.guard import Guard
 from popi_prompt.inference import (
     SUMMARY_SAMPLING,
@@ -30,11 +30,12 @@ from popi_prompt.inference import (
     dspy_state,
     summarizer,
 )
+from popi_prompt.inferring import infer_all
 from popi_prompt.models.dspy_engine import door_lm
 from popi_prompt.ngrams import Runs
 from popi_prompt.portrait import Line, Portrait, levels
 from popi_prompt.program import Origin, Program, load, program_from_record
-from popi_prompt.prompts import Messages
+from popi_prompt.prompts import TELLING, Messages
 from popi_prompt.rewards import PopiReward
 from popi_prompt.schema import (
     Dialogue,
@@ -200,6 +201,16 @@ def test_somebody_who_chose_nothing_and_another_model_get_a_written_summary() ->
     )
     assert summarizer(CANDIDATE, named(FakeModel(), "fake/other"))(person(0)) == "Be brief."
     assert summarizer(CANDIDATE, named(FakeChatModel()))(person(0)) == "Be brief."
+
+
+def test_whose_summaries_are_written_is_told() -> None:
+    told: list[Event] = []
+    silent = User("u", (Persona("a nurse"),))
+    infer_all(PROGRAM.through(named(FakeModel())), [person(0), silent], told.append)
+    assert told[0] == Noted(
+        "1 of 2 users chose nothing that the program could go by ('u'): 'fake/inference' writes "
+        "their summaries"
+    )
 
 
 def test_the_module_takes_json_signals_and_writes_of_text() -> None:

@@ -16,12 +16,13 @@ from toy_tastes import person
 from popi_prompt.candidate import Candidate
 from popi_prompt.cli.main import cli
 from popi_prompt.errors import PrivacyError, ProgramError
-from popi_prompt.evidence import TELLING
+from popi_prompt.events import Event, Noted
 from popi_prompt.guard import Guard
 from popi_prompt.inference import PreferenceInference, compile_module, dspy_state, summarizer
+from popi_prompt.inferring import infer_all
 from popi_prompt.ngrams import Runs
 from popi_prompt.program import Origin, Program, load, program_from_record
-from popi_prompt.prompts import UNTUNED_INSTRUCTION
+from popi_prompt.prompts import TELLING, UNTUNED_INSTRUCTION
 from popi_prompt.quotation import Quotation
 from popi_prompt.schema import Edit, Interaction, Persona, Preference, Rating, User
 from popi_prompt.testing import FakeChatModel, FakeModel, fake_door
@@ -102,6 +103,20 @@ def test_no_model_is_asked_whichever_it_is() -> None:
 def test_somebody_who_chose_nothing_gets_a_written_summary() -> None:
     summarize = summarizer(CANDIDATE, fake_door({"inference": FakeModel()}))
     assert summarize(User("u", (Persona("a nurse"),))) == "Be brief."
+
+
+def test_whose_summaries_are_written_is_told() -> None:
+    silent = [User(f"u{i}", (Interaction("p", "no", "disliked"),)) for i in range(4)]
+    told: list[Event] = []
+    program = PROGRAM.through(fake_door({"inference": FakeModel()}))
+    infer_all(program, [person(0), *silent], told.append)
+    assert told[0] == Noted(
+        "4 of 5 users chose nothing that the program could go by ('u0', 'u1', 'u2', ...): "
+        "'fake/inference' writes their summaries"
+    )
+    told.clear()
+    infer_all(program, [person(0)], told.append)
+    assert not [event for event in told if isinstance(event, Noted)]
 
 
 def test_the_module_quotes_json_signals_and_writes_of_text() -> None:

@@ -26,12 +26,11 @@ from popi_prompt.optimizers.own_words import own_sets
 from popi_prompt.optimizers.rehearsal import VIEW, Rehearsal
 from popi_prompt.optimizers.space import Space
 from popi_prompt.optimizers.statements import RewardTable, candidate_summaries
-from popi_prompt.prompts import CONDITIONINGS, UNTUNED_CONDITIONING, Conditioning
+from popi_prompt.prompts import CONDITIONINGS, TELLING, UNTUNED_CONDITIONING, Conditioning
 from popi_prompt.schema import User
 from popi_prompt.starting_points import DIRECT
 
 _CONDITIONINGS = 2
-_PROBED_WITH = CONDITIONINGS[-1]
 
 
 def build_space(task: Task, scope: Round) -> Space:
@@ -47,7 +46,7 @@ def build_space(task: Task, scope: Round) -> Space:
     more = _first(users, scope.screening[-1][0], scope)
     candidates = candidate_summaries(task, few, scope.statements)
     guesses = guess(task, users, candidates) if scope.guided else None
-    texts = _screened(tables[_PROBED_WITH], users, candidates, guesses, scope)
+    texts = _screened(tables[TELLING], users, candidates, guesses, scope)
     ranked = _rank_conditionings(task, tables, few, texts, scope)
     table = tables[ranked[0]]
     table.fill(more, texts, "scoring the best under the best conditioning")
@@ -186,7 +185,7 @@ def _rank_conditionings(
     """Conditionings by what the texts reach under them, the best first."""
     most_users, most_texts = scope.probing
     if not most_users:
-        return [_PROBED_WITH, UNTUNED_CONDITIONING]
+        return [TELLING, UNTUNED_CONDITIONING]
     users, texts = users[:most_users], texts[:most_texts]
     for table in tables.values():
         table.fill(users, texts, "trying ways to put a summary to the generator")

@@ -21,7 +21,7 @@ from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.errors import ModelError, OptimizationError, UsageError
 from popi_prompt.evaluation import in_parallel
 from popi_prompt.events import Advanced, PhaseStarted
-from popi_prompt.evidence import TELLING, acts, evidence_of_acts
+from popi_prompt.evidence import acts, evidence_of_acts
 from popi_prompt.models.attribution import attributed
 from popi_prompt.optimizers.calibration import FEWEST
 from popi_prompt.optimizers.couples import in_couples
@@ -30,6 +30,7 @@ from popi_prompt.optimizers.shortlist import Choice, best_of
 from popi_prompt.optimizers.statements import RewardTable
 from popi_prompt.optimizers.worth import Sight, fitted, seen
 from popi_prompt.portrait import Line, Portrait, levels
+from popi_prompt.prompts import TELLING
 from popi_prompt.schema import User
 
 _DIMENSIONS = 6  # whose statements are scored

@@ -6,9 +6,9 @@ No model is asked for a summary, neither here nor in the program: all calls are 
 from __future__ import annotations
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
-from popi_prompt.evidence import TELLING
 from popi_prompt.optimizers.optimizer import Found, Task
 from popi_prompt.optimizers.shortlist import Choice, best_of
+from popi_prompt.prompts import TELLING
 from popi_prompt.quotation import Quotation
 
 _SIZES = ((3, 120), (4, 90), (2, 120))  # passages and characters, as they are tried
