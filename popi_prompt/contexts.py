@@ -10,7 +10,7 @@ import numpy as np
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.errors import BadResponse
-from popi_prompt.evaluation import ByPrompt, Failure, Outcome, Result, Summarize
+from popi_prompt.evaluation import Borrowed, ByPrompt, Failure, Outcome, Result, Summarize
 from popi_prompt.inference import summarizer
 from popi_prompt.models.door import Door
 from popi_prompt.prompts import render_signals
@@ -113,11 +113,12 @@ def _shuffled(own: Row) -> Summarize | None:
         return None
     giver = derangement(sorted(mine))
 
-    def told(user: User) -> str | None:
+    def told(user: User) -> Borrowed | None:
         if user.user_id in failed:
             problem = f"the program has no summary to exchange: {failed[user.user_id]}"
             raise BadResponse(problem)
-        return mine[giver[user.user_id]]
+        text = mine[giver[user.user_id]]
+        return None if text is None else Borrowed(text, giver[user.user_id])
 
     return told
 

@@ -30,7 +30,15 @@ class ByPrompt:
     texts: Mapping[str, str]
 
 
-Told = str | ByPrompt | None
+@dataclass(frozen=True, slots=True)
+class Borrowed:
+    """The text of another user, `giver`."""
+
+    text: str
+    giver: str
+
+
+Told = str | ByPrompt | Borrowed | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,9 @@ class Metric:
 
     def outcome(self, user: User, told: Told) -> Outcome:
         """Score all pairs of a user under what is told. Raises `ModelError` that names the user."""
-        with attributed(user_id=user.user_id):
+        quoted = (told.giver,) if isinstance(told, Borrowed) else None
+        told = told.text if isinstance(told, Borrowed) else told
+        with attributed(user_id=user.user_id, quoted=quoted):
             scores = tuple(
                 replace(
                     self.scorer.score(self.generator, user, pair, _text(told, pair)),
@@ -112,14 +122,14 @@ class Metric:
         summary = told if isinstance(told, str) else None
         return Outcome(user.user_id, summary, tokens, scores, reward)
 
-    def _tokens(self, told: Told) -> int:
+    def _tokens(self, told: str | ByPrompt | None) -> int:
         if isinstance(told, ByPrompt):
             counts = [self.generator.overhead(text) for text in told.texts.values()]
             return round(sum(counts) / len(counts))
         return 0 if told is None else self.generator.overhead(told)
 
 
-def _text(told: Told, pair: Pair) -> str | None:
+def _text(told: str | ByPrompt | None, pair: Pair) -> str | None:
     return told.texts[pair.prompt] if isinstance(told, ByPrompt) else told
 
 

@@ -35,8 +35,18 @@ class Act:
 
 def acts(signals: Sequence[Signal]) -> tuple[Act, ...]:
     """The latest ones; what somebody says of themselves is none."""
+    return _acts(signals)[-_LATEST:]
+
+
+def chosen(signals: Sequence[Signal]) -> tuple[str, ...]:
+    """What the person chose, as data, however long ago."""
+    sides = [side for act in _acts(signals) for side in act.sides]
+    return tuple(text for text, side in sides if side > 0)
+
+
+def _acts(signals: Sequence[Signal]) -> tuple[Act, ...]:
     found = [act for signal in signals if (act := _act(signal)) is not None and act.sides]
-    return tuple(found[-_LATEST:])
+    return tuple(found)
 
 
 def _act(signal: Signal) -> Act | None:

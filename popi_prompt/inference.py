@@ -186,7 +186,7 @@ def note_written(
         observer(Noted(f"the program chooses summaries with {menu.model!r}; {model!r} writes them"))
     elif isinstance(menu, Portrait | Quotation):
         told = menu.compose if isinstance(menu, Quotation) else acts
-        passive = [user.user_id for user in users if not told(user.signals)]
+        passive = [user.user_id for user in users if user.signals and not told(user.signals)]
         if passive:
             named = ", ".join(map(repr, passive[:3])) + (", ..." if len(passive) > 3 else "")
             observer(

@@ -1,7 +1,7 @@
 """Quotation: a summary that shows a manner in place of describing it.
 
-How somebody speaks is hard to say in few words, and easy to hear in one sentence of theirs. A small
-generator follows an example further than a description, and no model is asked for one.
+How somebody wants to be spoken to is hard to say in few words, and easy to hear in one sentence. A
+small generator follows an example further than a description, and no model is asked for one.
 """
 
 from __future__ import annotations
@@ -10,18 +10,23 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from popi_prompt.evidence import acts
+from popi_prompt.evidence import chosen
 from popi_prompt.schema import Signal
 
-_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])")
+# Closing quotes and brackets belong to the sentence; \u3002 and the like need no space after them.
+_SENTENCE_ENDS = re.compile(
+    r"[.!?]+['\u2019\u201d)\]]*(?=\s|$)|[\u3002\uff01\uff1f]+[\u300d\u300f\u201d\uff09]*"
+)
+_WORD = re.compile(r"\w")
+_TOO_SHORT = 0.25  # of the characters: an abbreviation, the number of an item, a greeting
 
 
 @dataclass(frozen=True, slots=True)
 class Quotation:
     """So many `passages` of what a person chose, the latest first, one from each text.
 
-    A passage is the start of a text: the whole sentences within so many `characters`; of a first
-    sentence that is longer, the words within them.
+    A passage is the start of a text within so many `characters`: whole sentences; where these are
+    next to nothing, words, and "..." after them.
     """
 
     passages: int
@@ -35,18 +40,17 @@ class Quotation:
 
     def compose(self, signals: Sequence[Signal]) -> str | None:
         """The summary of somebody with these signals; None of who chose nothing."""
-        chosen = [act.chosen for act in reversed(acts(signals)) if act.chosen]
-        found = [self._passage(text) for text in dict.fromkeys(chosen)]
-        shown = [f'"{passage}"' for passage in found if passage][: self.passages]
-        return " ".join((self.wording, *shown)) if shown else None
+        found = dict.fromkeys(map(self._passage, reversed(chosen(signals))))
+        shown = [f'"{passage}"' for passage in found if _WORD.search(passage)]
+        return " ".join((self.wording, *shown[: self.passages])) if shown else None
 
     def _passage(self, text: str) -> str:
-        text = " ".join(text.split()).replace('"', "'")
-        kept = ""
-        for end in [*(match.start() for match in _BETWEEN_SENTENCES.finditer(text)), len(text)]:
-            if end <= self.characters:
-                kept = text[:end]
-        if kept or not text:
-            return kept
+        text, least = " ".join(text.split()).replace('"', "'"), self.characters * _TOO_SHORT
+        if len(text) <= self.characters:
+            return text
+        ends = [match.end() for match in _SENTENCE_ENDS.finditer(text)]
+        sentences = max((end for end in ends if end <= self.characters), default=0)
+        if sentences >= least:
+            return text[:sentences]
         words = text[: self.characters + 1].rpartition(" ")[0]
-        return f"{words or text[: self.characters]}..."
+        return f"{words if len(words) >= least else text[: self.characters]}..."

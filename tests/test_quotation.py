@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +11,27 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from learnable_tastes import searched
+from learnable_tastes import SPLIT, searched
 from toy_tastes import person
 
 from popi_prompt.candidate import Candidate
 from popi_prompt.cli.main import cli
+from popi_prompt.comparison import Scoring, compare
+from popi_prompt.dataset import write_users
 from popi_prompt.errors import PrivacyError, ProgramError
-from popi_prompt.events import Event, Noted
+from popi_prompt.events import Event, Noted, TrialFinished
 from popi_prompt.guard import Guard
 from popi_prompt.inference import PreferenceInference, compile_module, dspy_state, summarizer
 from popi_prompt.inferring import infer_all
+from popi_prompt.models.call import Call
 from popi_prompt.ngrams import Runs
 from popi_prompt.program import Origin, Program, load, program_from_record
 from popi_prompt.prompts import TELLING, UNTUNED_INSTRUCTION
 from popi_prompt.quotation import Quotation
+from popi_prompt.rewards import PopiReward
+from popi_prompt.rows import COMPILED, SHUFFLED
 from popi_prompt.schema import Edit, Interaction, Persona, Preference, Rating, User
+from popi_prompt.scorers import LikelihoodScorer
 from popi_prompt.testing import FakeChatModel, FakeModel, fake_door
 
 QUOTATION = Quotation(2, 40)
@@ -60,8 +67,20 @@ def test_the_latest_chosen_texts_are_quoted_one_passage_each() -> None:
 
 
 def test_a_text_that_was_chosen_twice_is_quoted_once() -> None:
-    twice = [Interaction("p", "So it is.", "liked"), Rating("So it is.", 5, (1, 5))]
+    twice = (Interaction("p", "So it is.", "liked"), Rating("So it is.", 5, (1, 5)))
     assert QUOTATION.compose(twice) == 'Write like this: "So it is."'
+    greeted = [Rating(f"Sure, here it is at last! {'word ' * 9}{i}", 5, (1, 5)) for i in range(3)]
+    assert Quotation(3, 40).compose(greeted) == 'Write like this: "Sure, here it is at last!"'
+
+
+def test_what_was_chosen_long_ago_is_quoted_where_nothing_was_since() -> None:
+    disliked = [Interaction("p", f"bad answer {i}", "disliked") for i in range(30)]
+    told = QUOTATION.compose([Interaction("p", "So it is.", "liked"), *disliked])
+    assert told == 'Write like this: "So it is."'
+
+
+def test_what_holds_no_word_is_not_quoted() -> None:
+    assert QUOTATION.compose([Rating("\x01", 5, (1, 5)), Rating("?!", 5, (1, 5))]) is None
 
 
 @pytest.mark.parametrize(
@@ -72,6 +91,11 @@ def test_a_text_that_was_chosen_twice_is_quoted_once() -> None:
         ("A first sentence that does not end.", 16, "A first sentence..."),
         ("Unbreakable", 4, "Unbr..."),
         ('She\nsaid  "no".', 40, "She said 'no'."),
+        ('He said "Stop." Then he ran away.', 20, "He said 'Stop.'"),
+        ("1. Take the lid off the pot.", 20, "1. Take the lid off..."),
+        ("Dr. Who was in the house again.", 20, "Dr. Who was in the..."),
+        ("AI " + "\u4eca" * 30, 20, "AI " + "\u4eca" * 17 + "..."),
+        ("\u300c\u4eca\u65e5\u3002\u300d\u660e\u65e5\u3002", 6, "\u300c\u4eca\u65e5\u3002\u300d"),
         ("\u4eca\u65e5\u3002\u660e\u65e5\u3002", 3, "\u4eca\u65e5\u3002"),
         ("no full stop", 40, "no full stop"),
     ],
@@ -82,13 +106,13 @@ def test_a_passage_is_whole_sentences_as_far_as_they_fit(
     assert of_one(text, characters) == passage
 
 
-@given(st.text(min_size=1).filter(str.strip), st.integers(1, 50))
+@given(st.text(min_size=1), st.integers(1, 50))
 def test_no_passage_is_longer_than_it_may_be(text: str, characters: int) -> None:
-    passage = of_one(text, characters)
-    assert len(passage.removesuffix("...")) <= max(characters, len(passage) - 3)
-    assert len(passage) <= characters + 3
-    assert passage.strip()
-    assert '"' not in passage
+    told = Quotation(1, characters, "Like:").compose([Rating(text, 5, (1, 5))])
+    if told is not None:
+        passage = told.removeprefix('Like: "').removesuffix('"')
+        assert 0 < len(passage) <= characters + len("...")
+        assert '"' not in passage
 
 
 def test_no_model_is_asked_whichever_it_is() -> None:
@@ -173,8 +197,61 @@ def test_the_guard_reads_its_wording() -> None:
         guard.prove(Candidate(menu=Quotation(1, 9, wording)))
 
 
-def test_the_search_asks_the_generator_alone() -> None:
+def test_the_search_has_a_model_write_the_untuned_summaries_alone() -> None:
     inference = FakeModel()
-    found = searched("quotation", fake_door({"inference": inference}))
+    tried: list[Event] = []
+    found = searched("quotation", fake_door({"inference": inference}), observer=tried.append)
     assert isinstance(found.found.menu, Quotation)
+    assert len(inference.calls) == len(SPLIT.val)
     assert {messages[0].content for _, messages in inference.calls} == {UNTUNED_INSTRUCTION}
+    sizes = [
+        (event.params.get("passages"), event.params.get("characters"))
+        for event in tried
+        if isinstance(event, TrialFinished)
+    ]
+    assert sizes == [(None, None), (3, 120), (4, 90), (2, 120)]
+
+
+def test_copies_of_the_pairs_are_told() -> None:
+    copying = tuple(
+        replace(user, signals=(Preference("q", user.pairs[0].chosen, user.pairs[0].rejected),))
+        for user in SPLIT.val
+    )
+    told: list[Event] = []
+    searched("quotation", fake_door({}), val=copying, observer=told.append)
+    noted = [event.text for event in told if isinstance(event, Noted)]
+    assert any("were seen in the signals of their own user" in text for text in noted)
+
+
+class Kept:
+    """Calls as a trace would get them."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+
+    def write(self, call: Call) -> None:
+        self.calls.append(call)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_who_lends_a_summary_to_another_is_named() -> None:
+    kept = Kept()
+    scoring = Scoring(fake_door({}, trace=kept), LikelihoodScorer(), PopiReward())
+    compare(CANDIDATE, [person(0), person(1)], scoring, (COMPILED, SHUFFLED))
+    lent = [call for call in kept.calls if call.candidate == SHUFFLED]
+    assert lent
+    assert all({call.user_id, *call.quoted} == {"u00", "u01"} for call in lent)
+
+
+def test_an_answer_for_somebody_is_of_theirs(tmp_path: Path) -> None:
+    PROGRAM.save(tmp_path / "p.json")
+    write_users(tmp_path / "users.jsonl", [person(0)])
+    trace = tmp_path / "t.jsonl"
+    arguments = ["respond", str(tmp_path / "p.json"), "What is rain?", "--user-file"]
+    arguments += [str(tmp_path / "users.jsonl"), "--trace", str(trace)]
+    done = CliRunner().invoke(cli, [*arguments, "--model", "local/smollm2-135m"])
+    assert done.exit_code == 0, done.output
+    calls = [json.loads(line) for line in trace.read_text().splitlines()]
+    assert [call["user_id"] for call in calls if "role" in call] == ["u00"]

@@ -13,6 +13,8 @@ from popi_prompt.cli.gathered import gathered
 from popi_prompt.errors import UsageError
 
 if TYPE_CHECKING:
+    from popi_prompt.events import Observer
+    from popi_prompt.program import Program
     from popi_prompt.schema import User
 
 
@@ -104,15 +106,24 @@ def command(
     known = person.known()
 
     from popi_prompt.cli.progress import Display
+    from popi_prompt.models.attribution import attributed
 
     names = access.names(loaded.models, generator=wanted.model)
     with Display() as display, access.door(names, display) as door:
         bound = loaded.through(door)
-        summary = known if isinstance(known, str) else bound.infer_user(known)
-        answer = bound.respond(prompt, summary)
+        summary = known if isinstance(known, str) else _inferred(bound, known, display)
+        with attributed(user_id=person.user_id if isinstance(known, str) else known.user_id):
+            answer = bound.respond(prompt, summary)
         bare = bound.respond(prompt, None) if wanted.compare else None
     print_bill(door.spent())
     _print(summary, answer, bare, as_json)
+
+
+def _inferred(program: Program, user: User, observer: Observer) -> str:
+    from popi_prompt.inference import note_written
+
+    note_written(program.candidate, [user], program.door, observer)
+    return program.infer_user(user)
 
 
 def _print(summary: str, answer: str, bare: str | None, as_json: bool) -> None:

@@ -38,7 +38,7 @@ _OPTIONS = (
         "--optimizer",
         default="popi",
         show_default=True,
-        help="Or portrait, mipro, gepa, random, module:Class.",
+        help="Or portrait, quotation, mipro, gepa, random, module:Class.",
     ),
     click.option("--trials", type=click.IntRange(1), help="Searched.  [default: 8]"),
     click.option("--max-users", type=click.IntRange(3), help="Use at most this many users."),

@@ -85,7 +85,7 @@ def adopt(
     if program.models["inference"] == tuned.model:
         raise UsageError(f"the program's inference model is {tuned.model!r} already")
     report = compare(program.candidate, users, scoring, CORE_ROWS, observer)
-    candidate = replace(program.candidate, menu=None)  # of the program's model
+    candidate = replace(program.candidate, menu=None)  # a tuned model has to write
     if not keep_demonstrations:
         candidate = replace(candidate, demonstrations=())
     door = scoring.door.elsewhere({"inference": tuned})

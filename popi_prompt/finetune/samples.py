@@ -18,7 +18,8 @@ COPIED = "Copied"
 class Sample:
     """A summary with its reward and mean margin over the user's pairs.
 
-    `number` 0 is the program's own summary, drawn greedily; the others are drawn with temperature.
+    `number` 0 is what the model writes by the program's instruction, greedily: the program's own
+    summary where it has no menu. The others are drawn with temperature.
     """
 
     number: int

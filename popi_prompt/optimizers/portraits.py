@@ -26,7 +26,7 @@ from popi_prompt.models.attribution import attributed
 from popi_prompt.optimizers.calibration import FEWEST
 from popi_prompt.optimizers.couples import in_couples
 from popi_prompt.optimizers.optimizer import Found, Task
-from popi_prompt.optimizers.shortlist import Choice, best_of
+from popi_prompt.optimizers.shortlist import Entry, best_of
 from popi_prompt.optimizers.statements import RewardTable
 from popi_prompt.optimizers.worth import Sight, fitted, seen
 from popi_prompt.portrait import Line, Portrait, levels
@@ -60,10 +60,10 @@ class PortraitOptimizer:
         return best_of(
             task,
             [
-                Choice(
+                Entry(
                     Candidate(conditioning=TELLING, menu=each),
                     f"portrait: at most {each.most} statement{'s' if each.most > 1 else ''}",
-                    statements=each.most,
+                    {"statements": each.most},
                 )
                 for each in portraits
             ],

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,27 +17,27 @@ from popi_prompt.optimizers.optimizer import Found, Task
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A candidate, how a trial of it is described, and how many statements it may tell."""
+class Entry:
+    """A candidate, how a trial of it is described, and the sizes by which it differs."""
 
     candidate: Candidate
     description: str
-    statements: int = 0
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
-def best_of(task: Task, choices: Sequence[Choice]) -> Found:
+def best_of(task: Task, entries: Sequence[Entry]) -> Found:
     """By mean reward over validation users; failing on fewer of them counts first.
 
-    The untuned program is the first trial, and of the choices as many are tried as the task has
+    The untuned program is the first trial, and of the entries as many are tried as the task has
     trials left, the first at least. Raises `OptimizationError` where nobody could be scored.
     """
     users = task.validation()
-    tried = [Choice(UNTUNED_CANDIDATE, "untuned"), *choices][: max(task.trials, 2)]
+    tried = [Entry(UNTUNED_CANDIDATE, "untuned"), *entries][: max(task.trials, 2)]
     task.observer(PhaseStarted("searching", len(tried)))
     best: Found | None = None
     fewest, reason = len(users), ""
-    for number, choice in enumerate(tried):
-        candidate = choice.candidate
+    for number, entry in enumerate(tried):
+        candidate = entry.candidate
         with attributed(candidate=f"trial {number}"):
             summarize = summarizer(candidate, task.door)
             results = evaluate(users, summarize, task.metric(candidate.conditioning))
@@ -52,10 +52,10 @@ def best_of(task: Task, choices: Sequence[Choice]) -> Found:
         task.observer(
             TrialFinished(
                 number,
-                choice.description,
+                entry.description,
                 reward,
                 best.reward if best is not None else float("-inf"),
-                params={"instruction": 0, "demonstrations": 0, "statements": choice.statements},
+                params={"instruction": 0, "demonstrations": 0, **entry.sizes},
                 tokens=mean_tokens(results),
             )
         )
