@@ -86,7 +86,7 @@ def weighed(users: Sequence[User], model: str) -> list[dict[str, Any]]:
             nats = [[round(each, 2) for each in act] for act in found]
             return {"group": user.group, "acts": nats}
 
-        return in_parallel(one, users, door.model("inference").concurrency)
+        return list(in_parallel(one, users, door.model("inference").concurrency))
 
 
 def readings(record: dict[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
