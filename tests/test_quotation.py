@@ -255,3 +255,8 @@ def test_an_answer_for_somebody_is_of_theirs(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     calls = [json.loads(line) for line in trace.read_text().splitlines()]
     assert [call["user_id"] for call in calls if "role" in call] == ["u00"]
+
+
+def test_the_shipped_one_quotes_whoever_infers() -> None:
+    program = load("roleplay").through(fake_door({"inference": FakeChatModel()}))
+    assert program.infer_user(person(0)).startswith('Write like this: "')
