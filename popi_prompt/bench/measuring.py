@@ -65,7 +65,7 @@ class Measuring:
     def cells(self, family: Family, generator: str) -> Iterator[Cell]:
         """The cells of all rows that these users have, each as soon as it is on disk.
 
-        Raises `TimeOver` and `BudgetExceeded` before one that cannot be begun or ended.
+        Those that are there already come first. Raises `TimeOver` and `BudgetExceeded` before one that cannot be begun or ended.
         """
         program = family.program or self._compiled(family, generator)
         names = self._names(program, generator)
@@ -78,12 +78,18 @@ class Measuring:
                 self._scoring(door),
             )
             shared = _conditions(subject, compiled=program is not None)
+            missing = {}
             for name in self._settings.rows:
                 if name == COMPILED and program is None:
                     continue
                 conditions = {**shared, **(self._retrieval() if name == RETRIEVED else {})}
                 cell = self._cells.read(family.name, generator, name, conditions)
-                cell = cell or self._measured(name, subject, conditions)
+                if cell is None:
+                    missing[name] = conditions
+                else:
+                    yield cell
+            for name, conditions in missing.items():
+                cell = self._measured(name, subject, conditions)
                 if cell is not None:
                     yield cell
 
