@@ -65,7 +65,8 @@ class Measuring:
     def cells(self, family: Family, generator: str) -> Iterator[Cell]:
         """The cells of all rows that these users have, each as soon as it is on disk.
 
-        Those that are there already come first. Raises `TimeOver` and `BudgetExceeded` before one that cannot be begun or ended.
+        Those that are there already come first. Raises `TimeOver` and `BudgetExceeded` before one
+        that cannot be begun or ended.
         """
         program = family.program or self._compiled(family, generator)
         names = self._names(program, generator)
