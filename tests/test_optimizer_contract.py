@@ -231,11 +231,15 @@ def test_no_one_who_always_fails_changes_what_is_found(name: str) -> None:
 
 @cases
 def test_a_candidate_does_not_win_by_failing(name: str) -> None:
-    """Taught or shown anything, the model fails for most; it does well for the others."""
+    """Taught, shown or told anything, a model fails for most; it does well for the others."""
     spared = {user.user_id for user in SPLIT.val[:2]}
     dear = [user.signals[0].prompt for user in LEARNERS if user.user_id not in spared]  # type: ignore[union-attr]
+    pairs = [user.pairs[0].prompt for user in LEARNERS if user.user_id not in spared]
 
     def fails(messages: Messages) -> ModelError | None:
+        if "(Write like this: " in messages[0].content:
+            quoted = any(messages[0].content.startswith(f"{prompt}\n") for prompt in pairs)
+            return BadResponse("nothing usable") if quoted else None
         untuned = messages[0].content == UNTUNED_CANDIDATE.instruction
         weighed = len(messages) == 1 and "\n\n(" in messages[0].content
         if untuned or (messages[0].role != "system" and not weighed):
