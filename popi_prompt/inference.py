@@ -120,15 +120,14 @@ class PreferenceInference(dspy.Module):  # type: ignore[misc]
 
     def _chosen(self, signals: str | Sequence[Signal | Mapping[str, Any]]) -> str | None:
         menu = self.menu
-        values = () if isinstance(signals, str) else parse_signals(signals)
         if isinstance(menu, Quotation):
-            return menu.compose(values)
+            return menu.compose(_values(signals))
         lm = self.infer.lm if self.infer.lm is not None else dspy.settings.lm
         engine = getattr(lm, "engine", None)
         if menu is None or not isinstance(engine, DoorEngine) or engine.model != menu.model:
             return None
         if isinstance(menu, Portrait):
-            found = evidence(menu.summaries, values, engine.logprobs)
+            found = evidence(menu.summaries, _values(signals), engine.logprobs)
             return None if found is None else menu.compose(found)
         text = signals if isinstance(signals, str) else self.render(signals)
         messages = _messages(self.infer.signature, self.infer.demos, text)
@@ -144,6 +143,11 @@ def _messages(signature: Any, demos: Sequence[Mapping[str, Any]], signals: str) 
     """As a candidate has them; here any DSPy optimizer may have changed the parts."""
     shown = [(str(demo["signals"]), str(demo["summary"])) for demo in demos]
     return inference_messages(signature.instructions, shown, signals)
+
+
+def _values(signals: str | Sequence[Signal | Mapping[str, Any]]) -> tuple[Signal, ...]:
+    """Of text that is rendered already there are none."""
+    return () if isinstance(signals, str) else tuple(parse_signals(signals))
 
 
 def compile_module(candidate: Candidate) -> PreferenceInference:

@@ -18,8 +18,8 @@ class Summary:
     tokens: int
 
 
-def load_summary(path: Path, user_id: str | None) -> str:
-    """The summary of one user of a JSONL file; keys other than user_id and summary are ignored.
+def load_summary(path: Path, user_id: str | None) -> tuple[str, str]:
+    """One user of a JSONL file and their summary; keys other than user_id and summary are ignored.
 
     Raises `DataError` with file and line for lines that are no summaries, `UsageError` where it is
     not clear who is meant.
@@ -35,9 +35,9 @@ def load_summary(path: Path, user_id: str | None) -> str:
             raise DataError(f"user_id {name!r} occurs twice", path=path, line=line)
         found[name] = text
     if user_id is None and len(found) == 1:
-        return next(iter(found.values()))
+        return next(iter(found.items()))
     if user_id is None:
         raise UsageError(f"{path} holds {len(found)} summaries; say which with --user")
     if user_id not in found:
         raise UsageError(f"{path} holds no summary of user {user_id!r}")
-    return found[user_id]
+    return user_id, found[user_id]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from learnable_tastes import SPLIT
+from menus import through_dspy_state
 from toy_tastes import person
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate, Demonstration, Menu
@@ -22,9 +22,7 @@ from popi_prompt.events import Event, Noted
 from popi_prompt.guard import Guard
 from popi_prompt.inference import (
     SUMMARY_SAMPLING,
-    PreferenceInference,
     compile_module,
-    dspy_state,
     summarizer,
 )
 from popi_prompt.inferring import infer_all
@@ -194,11 +192,7 @@ def test_the_search_finds_a_program_that_chooses() -> None:
 
 
 def test_dspys_state_keeps_the_menu(tmp_path: Path) -> None:
-    path = tmp_path / "state.json"
-    path.write_text(json.dumps(dspy_state(CHOOSING)), encoding="utf-8")
-    module = PreferenceInference()
-    assert module.menu is None
-    module.load(str(path))
+    module = through_dspy_state(CHOOSING, tmp_path)
     assert module.menu == MENU
     with dspy.context(lm=door_lm(named(Leaning()), "inference", SUMMARY_SAMPLING)):
         assert module(signals=USER.signals).summary == BRIEF

@@ -6,6 +6,7 @@ import random
 import sys
 
 import pytest
+from kept_calls import Kept
 from learnable_tastes import LEARNERS, SPLIT, learning_door, searched
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE
@@ -21,7 +22,6 @@ from popi_prompt.events import Event, TrialFinished, ignore
 from popi_prompt.generator import Generator
 from popi_prompt.guard import Guard
 from popi_prompt.inference import summarizer
-from popi_prompt.models.call import Call
 from popi_prompt.models.spent import Caps, total
 from popi_prompt.ngrams import RUN, Runs
 from popi_prompt.optimizers import OPTIMIZERS, Task, make_optimizer
@@ -39,19 +39,6 @@ CASES = [*OPTIMIZERS, "own_search:OneTry"]
 cases = pytest.mark.parametrize("name", CASES)
 of_dspy = pytest.mark.parametrize("name", ["mipro", "gepa", "random"])
 USERS = {user.user_id: user for user in LEARNERS}
-
-
-class Kept:
-    """Calls as a trace would get them."""
-
-    def __init__(self) -> None:
-        self.calls: list[Call] = []
-
-    def write(self, call: Call) -> None:
-        self.calls.append(call)
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def mean_reward(found: Searched) -> float:

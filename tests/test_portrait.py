@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from learnable_tastes import LEARNERS, searched
+from menus import refused_menu, through_dspy_state
 from toy_tastes import EXPERT, PLAIN, person
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
@@ -25,9 +25,7 @@ from popi_prompt.evidence import acts, evidence
 from popi_prompt.guard import Guard
 from popi_prompt.inference import (
     SUMMARY_SAMPLING,
-    PreferenceInference,
     compile_module,
-    dspy_state,
     summarizer,
 )
 from popi_prompt.inferring import infer_all
@@ -223,11 +221,7 @@ def test_the_module_takes_json_signals_and_writes_of_text() -> None:
 
 
 def test_a_dspy_state_carries_it(tmp_path: Path) -> None:
-    path = tmp_path / "state.json"
-    path.write_text(json.dumps(dspy_state(CANDIDATE)))
-    module = PreferenceInference()
-    module.load(str(path))
-    assert module.menu == PORTRAIT
+    assert through_dspy_state(CANDIDATE, tmp_path).menu == PORTRAIT
 
 
 def test_a_program_keeps_it_and_show_prints_it(tmp_path: Path) -> None:
@@ -250,11 +244,7 @@ def test_a_program_keeps_it_and_show_prints_it(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_one_is_one_clear_line(damage: dict[str, Any], says: str) -> None:
-    record = PROGRAM.as_record()
-    record["menu"].update(damage)
-    with pytest.raises(ProgramError) as found:
-        program_from_record(record)
-    assert says in str(found.value)
+    assert says in refused_menu(PROGRAM, damage)
 
 
 def test_an_older_schema_knows_none() -> None:

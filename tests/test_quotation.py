@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from kept_calls import Kept
 from learnable_tastes import SPLIT, searched
+from menus import refused_menu, through_dspy_state
 from toy_tastes import person
 
 from popi_prompt.candidate import Candidate
@@ -21,9 +23,9 @@ from popi_prompt.dataset import write_users
 from popi_prompt.errors import PrivacyError, ProgramError
 from popi_prompt.events import Event, Noted, TrialFinished
 from popi_prompt.guard import Guard
-from popi_prompt.inference import PreferenceInference, compile_module, dspy_state, summarizer
+from popi_prompt.inference import SUMMARY_SAMPLING, compile_module, summarizer
 from popi_prompt.inferring import infer_all
-from popi_prompt.models.call import Call
+from popi_prompt.models.dspy_engine import door_lm
 from popi_prompt.ngrams import Runs
 from popi_prompt.program import Origin, Program, load, program_from_record
 from popi_prompt.prompts import TELLING, UNTUNED_INSTRUCTION
@@ -147,14 +149,12 @@ def test_the_module_quotes_json_signals_and_writes_of_text() -> None:
     module = compile_module(CANDIDATE)
     raw = {"kind": "preference", "prompt": "p", "chosen": "So be it.", "rejected": "no"}
     assert module(signals=[raw]).summary == 'Write like this: "So be it."'
+    module.set_lm(door_lm(fake_door({"inference": FakeModel()}), "inference", SUMMARY_SAMPLING))
+    assert module(signals="Liked: So be it.").summary == "Be brief."
 
 
 def test_a_dspy_state_carries_it(tmp_path: Path) -> None:
-    path = tmp_path / "state.json"
-    path.write_text(json.dumps(dspy_state(CANDIDATE)))
-    module = PreferenceInference()
-    module.load(str(path))
-    assert module.menu == QUOTATION
+    assert through_dspy_state(CANDIDATE, tmp_path).menu == QUOTATION
 
 
 def test_a_program_keeps_it_and_show_prints_it(tmp_path: Path) -> None:
@@ -178,11 +178,7 @@ def test_a_program_keeps_it_and_show_prints_it(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_one_is_one_clear_line(damage: dict[str, Any], says: str) -> None:
-    record = PROGRAM.as_record()
-    record["menu"].update(damage)
-    with pytest.raises(ProgramError) as found:
-        program_from_record(record)
-    assert says in str(found.value)
+    assert says in refused_menu(PROGRAM, damage)
 
 
 def test_an_older_schema_knows_none() -> None:
@@ -223,19 +219,6 @@ def test_copies_of_the_pairs_are_told() -> None:
     assert any("were seen in the signals of their own user" in text for text in noted)
 
 
-class Kept:
-    """Calls as a trace would get them."""
-
-    def __init__(self) -> None:
-        self.calls: list[Call] = []
-
-    def write(self, call: Call) -> None:
-        self.calls.append(call)
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
 def test_who_lends_a_summary_to_another_is_named() -> None:
     kept = Kept()
     scoring = Scoring(fake_door({}, trace=kept), LikelihoodScorer(), PopiReward())
@@ -245,13 +228,17 @@ def test_who_lends_a_summary_to_another_is_named() -> None:
     assert all({call.user_id, *call.quoted} == {"u00", "u01"} for call in lent)
 
 
-def test_an_answer_for_somebody_is_of_theirs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["--user-file", "--summaries"])
+def test_an_answer_for_somebody_is_of_theirs(tmp_path: Path, by: str) -> None:
     PROGRAM.save(tmp_path / "p.json")
-    write_users(tmp_path / "users.jsonl", [person(0)])
-    trace = tmp_path / "t.jsonl"
-    arguments = ["respond", str(tmp_path / "p.json"), "What is rain?", "--user-file"]
-    arguments += [str(tmp_path / "users.jsonl"), "--trace", str(trace)]
-    done = CliRunner().invoke(cli, [*arguments, "--model", "local/smollm2-135m"])
+    file, trace = tmp_path / "known.jsonl", tmp_path / "t.jsonl"
+    if by == "--user-file":
+        write_users(file, [person(0)])
+    else:
+        file.write_text(json.dumps({"user_id": "u00", "summary": "Be brief."}))
+    arguments = ["respond", str(tmp_path / "p.json"), "What is rain?", by, str(file)]
+    arguments += ["--trace", str(trace), "--model", "local/smollm2-135m"]
+    done = CliRunner().invoke(cli, arguments)
     assert done.exit_code == 0, done.output
     calls = [json.loads(line) for line in trace.read_text().splitlines()]
     assert [call["user_id"] for call in calls if "role" in call] == ["u00"]

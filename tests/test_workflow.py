@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from kept_calls import Kept
 
 from popi_prompt.candidate import DEMOS, UNTUNED_CANDIDATE, Candidate, Demos
 from popi_prompt.comparison import Scoring, compare
@@ -22,7 +23,6 @@ from popi_prompt.errors import (
 from popi_prompt.evaluation import Failure, Outcome
 from popi_prompt.events import Event, Improved, TrialFinished
 from popi_prompt.inferring import infer_all
-from popi_prompt.models.call import Call
 from popi_prompt.models.door import Door
 from popi_prompt.models.model import Sampling
 from popi_prompt.models.route import Route
@@ -118,19 +118,6 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Door], None]:
 
 
 SETTINGS = Settings(trials=6, seed=1)
-
-
-class Kept:
-    """Calls as a trace would get them."""
-
-    def __init__(self) -> None:
-        self.calls: list[Call] = []
-
-    def write(self, call: Call) -> None:
-        self.calls.append(call)
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 @pytest.mark.parametrize("weighs", [True, False])

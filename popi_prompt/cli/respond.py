@@ -49,8 +49,8 @@ class PersonOptions:
                 "name the person with exactly one of --summary, --summaries, --user-file"
             )
 
-    def known(self) -> str | User:
-        """The summary, or the user it is to be inferred of."""
+    def known(self) -> tuple[str | None, str | User]:
+        """Who it is, as far as that is known; the summary, or the user it is to be inferred of."""
         if self.summaries is not None:
             from popi_prompt.summaries import load_summary
 
@@ -58,9 +58,10 @@ class PersonOptions:
         if self.user_file is not None:
             from popi_prompt.dataset import load_users, pick_user
 
-            return pick_user(load_users(self.user_file), self.user_id, self.user_file)
+            user = pick_user(load_users(self.user_file), self.user_id, self.user_file)
+            return user.user_id, user
         assert self.summary is not None
-        return self.summary
+        return self.user_id, self.summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def command(
         raise UsageError("--summary is empty")
     access = options.access()
     loaded = load(program)
-    known = person.known()
+    user_id, known = person.known()
 
     from popi_prompt.cli.progress import Display
     from popi_prompt.models.attribution import attributed
@@ -112,7 +113,7 @@ def command(
     with Display() as display, access.door(names, display) as door:
         bound = loaded.through(door)
         summary = known if isinstance(known, str) else _inferred(bound, known, display)
-        with attributed(user_id=person.user_id if isinstance(known, str) else known.user_id):
+        with attributed(user_id=user_id):
             answer = bound.respond(prompt, summary)
         bare = bound.respond(prompt, None) if wanted.compare else None
     print_bill(door.spent())
