@@ -38,10 +38,10 @@ def acts(signals: Sequence[Signal]) -> tuple[Act, ...]:
     return _acts(signals)[-_LATEST:]
 
 
-def chosen(signals: Sequence[Signal]) -> tuple[str, ...]:
-    """What the person chose, as data, however long ago."""
-    sides = [side for act in _acts(signals) for side in act.sides]
-    return tuple(text for text, side in sides if side > 0)
+def chosen(signals: Sequence[Signal]) -> tuple[tuple[str | None, str], ...]:
+    """What was asked, and what the person chose, as data, however long ago."""
+    sides = [(act.prompt, *side) for act in _acts(signals) for side in act.sides]
+    return tuple((prompt, text) for prompt, text, side in sides if side > 0)
 
 
 def _acts(signals: Sequence[Signal]) -> tuple[Act, ...]:

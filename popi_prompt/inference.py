@@ -13,7 +13,7 @@ import dspy
 from popi_prompt.candidate import Candidate, Demonstration, Menu
 from popi_prompt.errors import BadResponse, CallError
 from popi_prompt.events import Noted, Observer
-from popi_prompt.evidence import acts, evidence
+from popi_prompt.evidence import LogProbs, acts, evidence
 from popi_prompt.menu_record import menu_from_record, record_of_menu
 from popi_prompt.models.attribution import attributed, attribution
 from popi_prompt.models.door import Door
@@ -74,7 +74,7 @@ class PreferenceInference(dspy.Module):  # type: ignore[misc]
     Instruction and demonstrations are those of `self.infer`, so every DSPy optimizer can change
     them. `view` says how much of the signals the model is shown. With a `menu` the summary is
     chosen, as long as the model is the menu's and its log-probabilities are to be had, or quoted,
-    which takes no model; else it is written. A call takes signals as values, as JSON objects, or as
+    which takes none; else it is written. A call takes signals as values, as JSON objects, or as
     text that is rendered already: that is neither weighed for a portrait nor quoted.
     """
 
@@ -120,18 +120,21 @@ class PreferenceInference(dspy.Module):  # type: ignore[misc]
 
     def _chosen(self, signals: str | Sequence[Signal | Mapping[str, Any]]) -> str | None:
         menu = self.menu
-        if isinstance(menu, Quotation):
-            return menu.compose(_values(signals))
         lm = self.infer.lm if self.infer.lm is not None else dspy.settings.lm
         engine = getattr(lm, "engine", None)
-        if menu is None or not isinstance(engine, DoorEngine) or engine.model != menu.model:
+        logprobs: LogProbs | None = None
+        if menu is not None and isinstance(engine, DoorEngine) and engine.model == menu.model:
+            logprobs = engine.logprobs
+        if isinstance(menu, Quotation):
+            return menu.compose(_values(signals), logprobs)
+        if menu is None or logprobs is None:
             return None
         if isinstance(menu, Portrait):
-            found = evidence(menu.summaries, _values(signals), engine.logprobs)
+            found = evidence(menu.summaries, _values(signals), logprobs)
             return None if found is None else menu.compose(found)
         text = signals if isinstance(signals, str) else self.render(signals)
         messages = _messages(self.infer.signature, self.infer.demos, text)
-        logs = engine.logprobs(messages, menu.summaries)
+        logs = logprobs(messages, menu.summaries)
         return None if logs is None else menu.pick(logs)
 
     def render(self, signals: Sequence[Signal | Mapping[str, Any]]) -> str:
@@ -184,11 +187,19 @@ def summarizer(candidate: Candidate, door: Door) -> Callable[[User], str]:
 def note_written(
     candidate: Candidate, users: Sequence[User], door: Door, observer: Observer
 ) -> None:
-    """Tell whose summaries are written, where the program would have them chosen or quoted."""
+    """Tell whose summaries are made otherwise than the program would have it."""
     menu, model = candidate.menu, door.names["inference"]
     if isinstance(menu, Menu | Portrait) and menu.model != model:
         observer(Noted(f"the program chooses summaries with {menu.model!r}; {model!r} writes them"))
-    elif isinstance(menu, Portrait | Quotation):
+        return
+    if isinstance(menu, Quotation) and menu.model not in (None, model):
+        observer(
+            Noted(
+                f"the program picks passages with {menu.model!r}; with {model!r} they are those of "
+                "the latest texts"
+            )
+        )
+    if isinstance(menu, Portrait | Quotation):
         told = menu.compose if isinstance(menu, Quotation) else acts
         passive = [user.user_id for user in users if user.signals and not told(user.signals)]
         if passive:

@@ -19,6 +19,8 @@ _LINE = {"dimension": str, "text": str, "usual": NUMBER, "slope": NUMBER, "base"
 def record_of_menu(menu: Menu | Portrait | Quotation) -> dict[str, Any]:
     """The JSON object, with rounded numbers; `menu_from_record` reads it back."""
     record: dict[str, Any] = _plain(asdict(menu))
+    if record["model"] is None:
+        del record["model"]
     return record
 
 
@@ -65,7 +67,8 @@ def _portrait(raw: dict[str, Any]) -> Portrait:
 
 
 def _quotation(raw: dict[str, Any]) -> Quotation:
-    menu = fields_of(raw, "'menu'", {"passages": int, "characters": int, "wording": str})
+    keys = {"passages": int, "characters": int, "wording": str}
+    menu = fields_of(raw, "'menu'", {**keys, **({"model": str} if "model" in raw else {})})
     _check_text(menu["wording"])
     if menu["passages"] < 1 or menu["characters"] < 1:
         raise ProgramError(

@@ -1,16 +1,17 @@
 """Quotation: a summary that shows a manner in place of describing it.
 
 How somebody wants to be spoken to is hard to say in few words, and easy to hear in one sentence. A
-small generator follows an example further than a description, and no model is asked for one.
+small generator follows an example further than a description, and no model has to write one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from popi_prompt.evidence import chosen
+from popi_prompt.evidence import LogProbs, chosen
+from popi_prompt.prompts import Message, as_data
 from popi_prompt.schema import Signal
 
 # Closing quotes and brackets belong to the sentence; \u3002 and the like need no space after them.
@@ -18,6 +19,7 @@ _SENTENCE_ENDS = re.compile(
     r"[.!?]+['\u2019\u201d)\]]*(?=\s|$)|[\u3002\uff01\uff1f]+[\u300d\u300f\u201d\uff09]*"
 )
 _WORD = re.compile(r"\w")
+_UNASKED = "(Write.)"  # stands for a prompt that nobody knows
 _TOO_SHORT = 0.25  # of the characters: an abbreviation, the number of an item, a greeting
 
 
@@ -27,22 +29,49 @@ class Quotation:
 
     A passage is the start of a text within so many `characters`: whole sentences; where these are
     next to nothing, words, and "..." after them.
+
+    Without a `model` they are of the latest texts. Else they are those that it expects least as
+    what answers the prompt: what would be said to anybody shows no manner.
     """
 
     passages: int
     characters: int
     wording: str = "Write like this:"
+    model: str | None = None
 
     @property
     def summaries(self) -> tuple[str, ...]:
         """Every text that it may tell, but for people's own."""
         return (self.wording,)
 
-    def compose(self, signals: Sequence[Signal]) -> str | None:
-        """The summary of somebody with these signals; None of who chose nothing."""
-        found = dict.fromkeys(map(self._passage, reversed(chosen(signals))))
-        shown = [f'"{passage}"' for passage in found if _WORD.search(passage)]
-        return " ".join((self.wording, *shown[: self.passages])) if shown else None
+    def compose(self, signals: Sequence[Signal], logprobs: LogProbs | None = None) -> str | None:
+        """The summary of somebody with these signals; None of who chose nothing.
+
+        `logprobs` are those of `model`. Where it cannot tell, the latest texts are quoted.
+        """
+        found: dict[str, str | None] = {}
+        for prompt, text in reversed(chosen(signals)):
+            passage = self._passage(text)
+            if _WORD.search(passage):
+                found.setdefault(passage, prompt)
+        if self.model is not None and logprobs is not None and len(found) > self.passages:
+            found = self._least_expected(found, logprobs)
+        shown = [f'"{passage}"' for passage in found][: self.passages]
+        return " ".join((self.wording, *shown)) if shown else None
+
+    def _least_expected(
+        self, found: Mapping[str, str | None], logprobs: LogProbs
+    ) -> dict[str, str | None]:
+        """In the same order; all of them where the model gives no log-probabilities."""
+        logs = {}
+        for passage, prompt in found.items():
+            asked = (Message("user", _UNASKED if prompt is None else as_data(prompt)),)
+            told = logprobs(asked, (passage,))
+            if told is None:
+                return dict(found)
+            logs[passage] = told[0]
+        least = sorted(logs, key=logs.__getitem__)[: self.passages]
+        return {passage: prompt for passage, prompt in found.items() if passage in least}
 
     def _passage(self, text: str) -> str:
         text, least = " ".join(text.split()).replace('"', "'"), self.characters * _TOO_SHORT

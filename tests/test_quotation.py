@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from popi_prompt.inferring import infer_all
 from popi_prompt.models.dspy_engine import door_lm
 from popi_prompt.ngrams import Runs
 from popi_prompt.program import Origin, Program, load, program_from_record
-from popi_prompt.prompts import TELLING, UNTUNED_INSTRUCTION
+from popi_prompt.prompts import TELLING, UNTUNED_INSTRUCTION, Messages
 from popi_prompt.quotation import Quotation
 from popi_prompt.rewards import PopiReward
 from popi_prompt.rows import COMPILED, SHUFFLED
@@ -117,6 +118,63 @@ def test_no_passage_is_longer_than_it_may_be(text: str, characters: int) -> None
         assert '"' not in passage
 
 
+def by_warmth(messages: Messages, responses: Sequence[str]) -> list[float]:
+    """Warm words are expected in answer to a warm prompt, and where nobody knows what was asked."""
+    asked = "warm" in messages[0].content or messages[0].content == "(Write.)"
+    a_word = {text: 0.1 if asked and "warm" in text else 1.0 for text in responses}
+    return [-a_word[text] * len(text.split()) for text in responses]
+
+
+def test_a_model_picks_what_it_expects_least_in_answer_to_the_prompt() -> None:
+    signals = (
+        Preference("a warm prompt", "warm and dull words here", "no"),
+        Interaction("a cold prompt", "warm and rare words", "liked"),
+        Rating("warm words that nobody asked for", 5, (1, 5)),
+        Edit("a draft", "dry wit"),
+    )
+    picking = Quotation(2, 90, model="fake/inference")
+    assert picking.compose(signals, by_warmth) == (
+        'Write like this: "dry wit" "warm and rare words"'
+    )
+    latest = 'Write like this: "dry wit" "warm words that nobody asked for"'
+    assert picking.compose(signals) == latest
+    assert picking.compose(signals, lambda messages, responses: None) == latest
+    assert Quotation(2, 90).compose(signals, by_warmth) == latest
+
+
+def test_who_chose_no_more_than_is_quoted_needs_no_model() -> None:
+    def never(messages: Messages, responses: Sequence[str]) -> None:
+        raise AssertionError
+
+    signals = (Edit("a draft", "dry wit"), Rating("warm words", 5, (1, 5)))
+    told = Quotation(2, 90, model="fake/inference").compose(signals, never)
+    assert told == 'Write like this: "warm words" "dry wit"'
+
+
+def test_another_model_than_the_one_that_picks_quotes_the_latest_and_that_is_told() -> None:
+    signals = tuple(
+        Rating(text, 5, (1, 5)) for text in ("a much longer text", "some words", "two words")
+    )
+    picking = replace(CANDIDATE, menu=replace(QUOTATION, model="fake/inference"))
+
+    def inferred(name: str) -> tuple[str, list[str]]:
+        told: list[Event] = []
+        door = fake_door({"inference": FakeModel()})
+        door.names["inference"] = name
+        program = replace(PROGRAM, candidate=picking).through(door)
+        ((summary,), _) = infer_all(program, [User("u", signals)], told.append)
+        return summary.text, [event.text for event in told if isinstance(event, Noted)]
+
+    assert inferred("fake/inference") == ('Write like this: "two words" "a much longer text"', [])
+    assert inferred("fake/other") == (
+        'Write like this: "two words" "some words"',
+        [
+            "the program picks passages with 'fake/inference'; with 'fake/other' they are those of "
+            "the latest texts"
+        ],
+    )
+
+
 def test_no_model_is_asked_whichever_it_is() -> None:
     model = FakeModel()
     summarize = summarizer(CANDIDATE, fake_door({"inference": model}))
@@ -153,8 +211,9 @@ def test_the_module_quotes_json_signals_and_writes_of_text() -> None:
     assert module(signals="Liked: So be it.").summary == "Be brief."
 
 
-def test_a_dspy_state_carries_it(tmp_path: Path) -> None:
-    assert through_dspy_state(CANDIDATE, tmp_path).menu == QUOTATION
+@pytest.mark.parametrize("menu", [QUOTATION, replace(QUOTATION, model="fake/inference")])
+def test_a_dspy_state_carries_it(tmp_path: Path, menu: Quotation) -> None:
+    assert through_dspy_state(replace(CANDIDATE, menu=menu), tmp_path).menu == menu
 
 
 def test_a_program_keeps_it_and_show_prints_it(tmp_path: Path) -> None:
@@ -164,6 +223,11 @@ def test_a_program_keeps_it_and_show_prints_it(tmp_path: Path) -> None:
     shown = CliRunner().invoke(cli, ["show", str(path)]).output
     assert "quotation of 2 passages" in shown
     assert "Write like this: ... (at most 40 characters each)" in shown
+    picking = replace(CANDIDATE, menu=replace(QUOTATION, model="fake/inference"))
+    replace(PROGRAM, candidate=picking).save(path)
+    assert load(path).candidate == picking
+    shown = CliRunner().invoke(cli, ["show", str(path)]).output
+    assert "chose, those that fake/inference expects least, latest first" in shown
 
 
 @pytest.mark.parametrize(
@@ -174,6 +238,7 @@ def test_a_program_keeps_it_and_show_prints_it(tmp_path: Path) -> None:
         ({"characters": -1}, "of -1 characters"),
         ({"characters": "40"}, "'characters' of the wrong type"),
         ({"wording": " "}, "a summary that is no text"),
+        ({"model": 3}, "'model' of the wrong type"),
         ({"lines": []}, "unknown key 'lines'"),
     ],
 )
@@ -205,7 +270,22 @@ def test_the_search_has_a_model_write_the_untuned_summaries_alone() -> None:
         for event in tried
         if isinstance(event, TrialFinished)
     ]
-    assert sizes == [(None, None), (3, 120), (4, 90), (2, 120)]
+    assert sizes == [(None, None), (3, 120), (3, 120), (4, 90), (2, 120)]
+
+
+def test_the_search_without_log_probabilities_tries_the_latest_texts_alone() -> None:
+    tried: list[Event] = []
+    door = fake_door({"generator": FakeModel(), "inference": FakeChatModel()})
+    found = searched("quotation", door, observer=tried.append)
+    assert isinstance(found.found.menu, Quotation)
+    assert found.found.menu.model is None
+    described = [event.what for event in tried if isinstance(event, TrialFinished)]
+    assert described == [
+        "untuned",
+        "quotation: the 3 latest passages of 120 characters",
+        "quotation: the 4 latest passages of 90 characters",
+        "quotation: the 2 latest passages of 120 characters",
+    ]
 
 
 def test_copies_of_the_pairs_are_told() -> None:

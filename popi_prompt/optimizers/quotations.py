@@ -1,7 +1,7 @@
-"""Quotations: how many passages of what a person chose are told, and how long ones.
+"""Quotations: how many passages of what a person chose are told, which, and how long ones.
 
-No model is asked for them. The inference model writes the untuned summaries that they are compared
-with, and those of people who chose nothing.
+Of the inference model is asked which passages it expects least, if it gives log-probabilities. It
+writes the untuned summaries that they are compared with, and those of people who chose nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from popi_prompt.optimizers.shortlist import Entry, best_of
 from popi_prompt.prompts import TELLING
 from popi_prompt.quotation import Quotation
 
-_SIZES = ((3, 120), (4, 90), (2, 120))  # passages and characters, as they are tried
+# Passages and characters, and whether they are the least expected or the latest; as they are tried.
+_TRIED = ((3, 120, True), (3, 120, False), (4, 90, True), (2, 120, True))
 
 
 class QuotationOptimizer:
@@ -23,7 +24,7 @@ class QuotationOptimizer:
     name = "quotation"
 
     def run(self, task: Task) -> Found:
-        """Score the untuned program, then quotations of several sizes."""
+        """Score the untuned program, then quotations of several kinds."""
         task.keep(UNTUNED_CANDIDATE, None)
         found = leaks_within(task.validation())
         if found.seen:
@@ -33,12 +34,19 @@ class QuotationOptimizer:
                     "their own user: quoting these copies the answer; see popi-prompt check"
                 )
             )
-        return best_of(task, [_entry(Quotation(*size)) for size in _SIZES])
+        scores = task.door.scores_responses("inference")
+        model = task.door.names["inference"]
+        tried = {
+            Quotation(passages, characters, model=model if picked and scores else None): None
+            for passages, characters, picked in _TRIED
+        }
+        return best_of(task, [_entry(each) for each in tried])
 
 
 def _entry(quotation: Quotation) -> Entry:
     passages, characters = quotation.passages, quotation.characters
-    described = f"{passages} passage{'s' if passages > 1 else ''} of {characters} characters"
+    which = "latest" if quotation.model is None else "least expected"
+    described = f"the {passages} {which} passages of {characters} characters"
     return Entry(
         Candidate(conditioning=TELLING, menu=quotation),
         f"quotation: {described}",
