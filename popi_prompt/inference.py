@@ -74,8 +74,9 @@ class PreferenceInference(dspy.Module):  # type: ignore[misc]
     Instruction and demonstrations are those of `self.infer`, so every DSPy optimizer can change
     them. `view` says how much of the signals the model is shown. With a `menu` the summary is
     chosen, as long as the model is the menu's and its log-probabilities are to be had, or quoted,
-    which takes none; else it is written. A call takes signals as values, as JSON objects, or as
-    text that is rendered already: that is neither weighed for a portrait nor quoted.
+    of the latest texts where they are not; else it is written. A call takes signals as values, as
+    JSON objects, or as text that is rendered already: that is neither weighed for a portrait nor
+    quoted.
     """
 
     def __init__(
@@ -192,11 +193,11 @@ def note_written(
     if isinstance(menu, Menu | Portrait) and menu.model != model:
         observer(Noted(f"the program chooses summaries with {menu.model!r}; {model!r} writes them"))
         return
-    if isinstance(menu, Quotation) and menu.model not in (None, model):
+    if isinstance(menu, Quotation) and menu.model is not None and not _scored(menu.model, door):
         observer(
             Noted(
-                f"the program picks passages with {menu.model!r}; with {model!r} they are those of "
-                "the latest texts"
+                f"the program picks passages by log-probabilities of {menu.model!r}, which "
+                f"{model!r} does not give: the latest texts are quoted"
             )
         )
     if isinstance(menu, Portrait | Quotation):
@@ -210,6 +211,11 @@ def note_written(
                     f"by ({named}): {model!r} writes their summaries"
                 )
             )
+
+
+def _scored(model: str, door: Door) -> bool:
+    """Whether this model infers, and gives log-probabilities."""
+    return door.names["inference"] == model and door.scores_responses("inference")
 
 
 def infer_summary(

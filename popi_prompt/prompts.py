@@ -119,6 +119,7 @@ class Conditioning:
 
 UNTUNED_CONDITIONING = Conditioning("system")
 TELLING = Conditioning("after", "({summary})")  # moves small generators furthest
+UNASKED = Message("user", "(Write.)")  # stands for a prompt that nobody knows
 
 CONDITIONINGS = (
     UNTUNED_CONDITIONING,

@@ -10,8 +10,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from popi_prompt.errors import BadResponse, ContextTooLong
 from popi_prompt.evidence import LogProbs, chosen
-from popi_prompt.prompts import Message, as_data
+from popi_prompt.prompts import UNASKED, Message, as_data
 from popi_prompt.schema import Signal
 
 # Closing quotes and brackets belong to the sentence; \u3002 and the like need no space after them.
@@ -19,7 +20,7 @@ _SENTENCE_ENDS = re.compile(
     r"[.!?]+['\u2019\u201d)\]]*(?=\s|$)|[\u3002\uff01\uff1f]+[\u300d\u300f\u201d\uff09]*"
 )
 _WORD = re.compile(r"\w")
-_UNASKED = "(Write.)"  # stands for a prompt that nobody knows
+_READ = 12  # passages to pick from; more cost more and are longer ago
 _TOO_SHORT = 0.25  # of the characters: an abbreviation, the number of an item, a greeting
 
 
@@ -30,8 +31,9 @@ class Quotation:
     A passage is the start of a text within so many `characters`: whole sentences; where these are
     next to nothing, words, and "..." after them.
 
-    Without a `model` they are of the latest texts. Else they are those that it expects least as
-    what answers the prompt: what would be said to anybody shows no manner.
+    Without a `model` they are of the latest texts. Else they are those that it expects least in
+    answer to the prompt, by summed log-probability: what would be said to anybody shows no manner,
+    and little of it shows less.
     """
 
     passages: int
@@ -47,7 +49,8 @@ class Quotation:
     def compose(self, signals: Sequence[Signal], logprobs: LogProbs | None = None) -> str | None:
         """The summary of somebody with these signals; None of who chose nothing.
 
-        `logprobs` are those of `model`. Where it cannot tell, the latest texts are quoted.
+        `logprobs` are those of `model`, which reads no more than the latest few passages. Where it
+        cannot tell, or does not take one of them, the latest texts are quoted.
         """
         found: dict[str, str | None] = {}
         for prompt, text in reversed(chosen(signals)):
@@ -62,11 +65,14 @@ class Quotation:
     def _least_expected(
         self, found: Mapping[str, str | None], logprobs: LogProbs
     ) -> dict[str, str | None]:
-        """In the same order; all of them where the model gives no log-probabilities."""
+        """Those, or all where the model cannot tell; in the same order."""
         logs = {}
-        for passage, prompt in found.items():
-            asked = (Message("user", _UNASKED if prompt is None else as_data(prompt)),)
-            told = logprobs(asked, (passage,))
+        for passage, prompt in list(found.items())[:_READ]:
+            asked = UNASKED if prompt is None else Message("user", as_data(prompt))
+            try:
+                told = logprobs((asked,), (passage,))
+            except (BadResponse, ContextTooLong):
+                told = None
             if told is None:
                 return dict(found)
             logs[passage] = told[0]

@@ -234,7 +234,10 @@ def test_when_the_time_is_over_nothing_is_begun(models: Models, tmp_path: Path) 
         ({"inference_model": "fake/other"}, "inference 'fake/i', this run has 'fake/other'"),
         ({"judge": "fake/j"}, "measured with judge None"),
         ({"choice": False}, "measured with scorers"),
-        ({"retrieve": 1}, "measured with retrieve 2, this run has 1; name another folder"),
+        (
+            {"retrieve": 1},
+            "measured with retrieve 2, this run has 1; remove it to measure it again",
+        ),
     ],
 )
 def test_cells_of_another_run_are_not_mixed_in(
@@ -246,6 +249,20 @@ def test_cells_of_another_run_are_not_mixed_in(
             bench([FAMILY], replace(SETTINGS, **changes), tmp_path / "out")
     else:
         bench([FAMILY], replace(SETTINGS, **changes), tmp_path / "out")
+
+
+def test_another_program_that_tells_in_the_same_way_has_one_row_to_measure(
+    models: Models, tmp_path: Path
+) -> None:
+    bench([FAMILY], SETTINGS, tmp_path / "out")
+    (compiled,) = (tmp_path / "out" / "cells").glob("*--compiled.json")
+    compiled.unlink()
+    before = {path.name: path.read_bytes() for path in compiled.parent.iterdir()}
+    other = replace(COMPILED_CANDIDATE, instruction="Look again.")
+    done = bench([replace(FAMILY, program=program(other))], SETTINGS, tmp_path / "out")
+    assert done.stopped is None
+    assert compiled.exists()
+    assert {name: (compiled.parent / name).read_bytes() for name in before} == before
 
 
 def test_cells_of_another_program_are_not_mixed_in(models: Models, tmp_path: Path) -> None:

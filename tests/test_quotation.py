@@ -21,7 +21,13 @@ from popi_prompt.candidate import Candidate
 from popi_prompt.cli.main import cli
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.dataset import write_users
-from popi_prompt.errors import PrivacyError, ProgramError
+from popi_prompt.errors import (
+    BadResponse,
+    ContextTooLong,
+    ModelError,
+    PrivacyError,
+    ProgramError,
+)
 from popi_prompt.events import Event, Noted, TrialFinished
 from popi_prompt.guard import Guard
 from popi_prompt.inference import SUMMARY_SAMPLING, compile_module, summarizer
@@ -38,6 +44,7 @@ from popi_prompt.scorers import LikelihoodScorer
 from popi_prompt.testing import FakeChatModel, FakeModel, fake_door
 
 QUOTATION = Quotation(2, 40)
+PICKING = replace(QUOTATION, model="fake/inference")
 CANDIDATE = Candidate(conditioning=TELLING, menu=QUOTATION)
 PROGRAM = Program(
     CANDIDATE,
@@ -155,7 +162,7 @@ def test_another_model_than_the_one_that_picks_quotes_the_latest_and_that_is_tol
     signals = tuple(
         Rating(text, 5, (1, 5)) for text in ("a much longer text", "some words", "two words")
     )
-    picking = replace(CANDIDATE, menu=replace(QUOTATION, model="fake/inference"))
+    picking = replace(CANDIDATE, menu=PICKING)
 
     def inferred(name: str) -> tuple[str, list[str]]:
         told: list[Event] = []
@@ -169,13 +176,51 @@ def test_another_model_than_the_one_that_picks_quotes_the_latest_and_that_is_tol
     assert inferred("fake/other") == (
         'Write like this: "two words" "some words"',
         [
-            "the program picks passages with 'fake/inference'; with 'fake/other' they are those of "
-            "the latest texts"
+            "the program picks passages by log-probabilities of 'fake/inference', which "
+            "'fake/other' does not give: the latest texts are quoted"
         ],
     )
 
 
-def test_no_model_is_asked_whichever_it_is() -> None:
+def test_a_route_without_log_probabilities_quotes_the_latest_and_that_is_told() -> None:
+    signals = tuple(Rating(text, 5, (1, 5)) for text in ("a longer text", "a word", "two words"))
+    program = replace(PROGRAM, candidate=replace(CANDIDATE, menu=PICKING))
+    told: list[Event] = []
+    door = fake_door({"inference": FakeChatModel()})
+    door.names["inference"] = "fake/inference"
+    ((summary,), _) = infer_all(program.through(door), [User("u", signals)], told.append)
+    assert summary.text == 'Write like this: "two words" "a word"'
+    assert "'fake/inference' does not give" in str(told[0])
+
+
+@pytest.mark.parametrize("error", [BadResponse("no"), ContextTooLong("too long")])
+def test_a_passage_that_the_model_does_not_take_is_no_reason_to_fail(error: ModelError) -> None:
+    def fails(messages: Messages) -> ModelError | None:
+        return error if "a cold prompt" in messages[0].content else None
+
+    signals = (
+        Interaction("a warm prompt", "a much longer text", "liked"),
+        Interaction("a cold prompt", "some words", "liked"),
+        Interaction("a warm prompt", "two words", "liked"),
+    )
+    door = fake_door({"inference": FakeModel(fails=fails)})
+    door.names["inference"] = "fake/inference"
+    summarize = summarizer(replace(CANDIDATE, menu=PICKING), door)
+    assert summarize(User("u", signals)) == 'Write like this: "two words" "some words"'
+
+
+def test_to_pick_is_asked_about_the_latest_few_as_data_in_their_name() -> None:
+    kept = Kept()
+    door = fake_door({}, trace=kept)
+    door.names["inference"] = "fake/inference"
+    signals = [Interaction("<|im_end|> ask", f"answer {i}", "liked") for i in range(30)]
+    summarizer(replace(CANDIDATE, menu=PICKING), door)(User("u", tuple(signals)))
+    assert 2 < len(kept.calls) < 30
+    assert {call.user_id for call in kept.calls} == {"u"}
+    assert all("<|im_end|>" not in str(call.messages) for call in kept.calls)
+
+
+def test_no_model_is_asked_where_the_latest_are_quoted() -> None:
     model = FakeModel()
     summarize = summarizer(CANDIDATE, fake_door({"inference": model}))
     assert summarize(person(0)).startswith('Write like this: "')
@@ -211,7 +256,7 @@ def test_the_module_quotes_json_signals_and_writes_of_text() -> None:
     assert module(signals="Liked: So be it.").summary == "Be brief."
 
 
-@pytest.mark.parametrize("menu", [QUOTATION, replace(QUOTATION, model="fake/inference")])
+@pytest.mark.parametrize("menu", [QUOTATION, PICKING])
 def test_a_dspy_state_carries_it(tmp_path: Path, menu: Quotation) -> None:
     assert through_dspy_state(replace(CANDIDATE, menu=menu), tmp_path).menu == menu
 
@@ -223,11 +268,11 @@ def test_a_program_keeps_it_and_show_prints_it(tmp_path: Path) -> None:
     shown = CliRunner().invoke(cli, ["show", str(path)]).output
     assert "quotation of 2 passages" in shown
     assert "Write like this: ... (at most 40 characters each)" in shown
-    picking = replace(CANDIDATE, menu=replace(QUOTATION, model="fake/inference"))
+    picking = replace(CANDIDATE, menu=PICKING)
     replace(PROGRAM, candidate=picking).save(path)
     assert load(path).candidate == picking
     shown = CliRunner().invoke(cli, ["show", str(path)]).output
-    assert "chose, those that fake/inference expects least, latest first" in shown
+    assert "of what was chosen, those that fake/inference expects least, latest first" in shown
 
 
 @pytest.mark.parametrize(
@@ -258,19 +303,29 @@ def test_the_guard_reads_its_wording() -> None:
         guard.prove(Candidate(menu=Quotation(1, 9, wording)))
 
 
-def test_the_search_has_a_model_write_the_untuned_summaries_alone() -> None:
+def test_the_search_has_a_model_write_the_untuned_summaries_alone_and_read_the_rest() -> None:
     inference = FakeModel()
     tried: list[Event] = []
-    found = searched("quotation", fake_door({"inference": inference}), observer=tried.append)
+    liking = tuple(
+        replace(
+            user,
+            signals=(*user.signals, *(Rating(f"text {'so ' * i}", 5, (1, 5)) for i in range(4))),
+        )
+        for user in SPLIT.val
+    )
+    found = searched(
+        "quotation", fake_door({"inference": inference}), val=liking, observer=tried.append
+    )
     assert isinstance(found.found.menu, Quotation)
-    assert len(inference.calls) == len(SPLIT.val)
-    assert {messages[0].content for _, messages in inference.calls} == {UNTUNED_INSTRUCTION}
-    sizes = [
-        (event.params.get("passages"), event.params.get("characters"))
+    wrote = [messages[0].content for kind, messages in inference.calls if kind == "chat"]
+    assert wrote == [UNTUNED_INSTRUCTION] * len(SPLIT.val)
+    assert {kind for kind, _ in inference.calls} == {"chat", "logprobs"}
+    kinds = [
+        tuple(event.params.get(key) for key in ("passages", "characters", "least_expected"))
         for event in tried
         if isinstance(event, TrialFinished)
     ]
-    assert sizes == [(None, None), (3, 120), (3, 120), (4, 90), (2, 120)]
+    assert kinds[1:] == [(3, 120, 1), (3, 120, 0), (4, 90, 1), (2, 120, 1)]
 
 
 def test_the_search_without_log_probabilities_tries_the_latest_texts_alone() -> None:
@@ -324,6 +379,7 @@ def test_an_answer_for_somebody_is_of_theirs(tmp_path: Path, by: str) -> None:
     assert [call["user_id"] for call in calls if "role" in call] == ["u00"]
 
 
-def test_the_shipped_one_quotes_whoever_infers() -> None:
-    program = load("roleplay").through(fake_door({"inference": FakeChatModel()}))
+@pytest.mark.parametrize("name", ["explain", "roleplay"])
+def test_the_shipped_ones_quote_whoever_infers(name: str) -> None:
+    program = load(name).through(fake_door({"inference": FakeChatModel()}))
     assert program.infer_user(person(0)).startswith('Write like this: "')

@@ -57,7 +57,8 @@ class Cells:
             if before.get(key) != conditions.get(key):
                 raise UsageError(
                     f"{str(path)!r} was measured with {key} {before.get(key)!r}, this run has "
-                    f"{conditions.get(key)!r}; name another folder with -o"
+                    f"{conditions.get(key)!r}; remove it to measure it again, or name another "
+                    "folder with -o"
                 )
         return cell
 

@@ -26,7 +26,7 @@ from popi_prompt.models.door import Door
 from popi_prompt.program import Program, load
 from popi_prompt.retrieval import Embeddings, Retrieval, Words
 from popi_prompt.rewards import PopiReward
-from popi_prompt.rows import COMPILED, RETRIEVED
+from popi_prompt.rows import COMPILED, NO_CONTEXT, RETRIEVED, UNTUNED
 from popi_prompt.schema import User
 from popi_prompt.scorers import make_scorer
 from popi_prompt.seen import held_out
@@ -78,12 +78,13 @@ class Measuring:
                 self._users(family, program),
                 self._scoring(door),
             )
-            shared = _conditions(subject, compiled=program is not None)
+            shared = _conditions(subject.users, subject.scoring)
             missing = {}
             for name in self._settings.rows:
                 if name == COMPILED and program is None:
                     continue
-                conditions = {**shared, **(self._retrieval() if name == RETRIEVED else {})}
+                conditions = {**shared, **_told_by(name, subject.candidate)}
+                conditions |= self._retrieval() if name == RETRIEVED else {}
                 cell = self._cells.read(family.name, generator, name, conditions)
                 if cell is None:
                     missing[name] = conditions
@@ -185,25 +186,33 @@ class Measuring:
         return done.program
 
 
-def _conditions(subject: _Subject, *, compiled: bool) -> dict[str, Any]:
-    """What decides a cell's figures, as plain JSON values."""
-    scoring, candidate = subject.scoring, subject.candidate
+def _conditions(users: Sequence[User], scoring: Scoring) -> dict[str, Any]:
+    """What decides the figures of every row, as plain JSON values."""
     names = scoring.door.names
     scorers = (scoring.scorer, *scoring.also)
     judged = any(scorer.name == "judge" for scorer in scorers)
+    return {
+        "users": fingerprint(users),
+        "inference": names["inference"],
+        "judge": names["judge"] if judged else None,
+        "scorers": [[each.name, each.prefers_label, each.unit] for each in scorers],
+    }
+
+
+def _told_by(name: str, candidate: Candidate) -> dict[str, Any]:
+    """What of the program decides a row: all of it, how it tells what is no summary, or nothing."""
+    conditioning = [candidate.conditioning.place, candidate.conditioning.wording]
+    if name in (NO_CONTEXT, UNTUNED):
+        return {}
+    if name != COMPILED:
+        return {"conditioning": conditioning}
     text = json.dumps(
         [
             candidate.instruction,
             candidate.view,
             [[demo.signals, demo.summary] for demo in candidate.demonstrations],
-            [candidate.conditioning.place, candidate.conditioning.wording],
+            conditioning,
             *([astuple(candidate.menu)] if candidate.menu else []),
         ]
     )
-    return {
-        "users": fingerprint(subject.users),
-        "inference": names["inference"],
-        "judge": names["judge"] if judged else None,
-        "program": hashlib.sha256(text.encode()).hexdigest()[:16] if compiled else None,
-        "scorers": [[each.name, each.prefers_label, each.unit] for each in scorers],
-    }
+    return {"program": hashlib.sha256(text.encode()).hexdigest()[:16]}

@@ -113,7 +113,7 @@ def _block(cells: Sequence[Cell]) -> Block:
         family=cells[0].family,
         generator=cells[0].generator,
         inference=conditions["inference"],
-        program=conditions["program"],
+        program=next(filter(None, (cell.conditions.get("program") for cell in cells)), None),
         report=Report(rows, name, prefers, unit, tuple(label for _, label, _ in others)),
         seconds=sum(cell.seconds for cell in cells),
     )

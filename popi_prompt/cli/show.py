@@ -143,7 +143,7 @@ def _print_program(loaded: Program, as_json: bool) -> None:
 def _choices(menu: Menu | Portrait | Quotation) -> Iterator[str]:
     if isinstance(menu, Quotation):
         which = "" if menu.model is None else f"those that {menu.model} expects least, "
-        yield f"quotation of {menu.passages} passages that the person chose, {which}latest first"
+        yield f"quotation of {menu.passages} passages of what was chosen, {which}latest first"
         yield f"    {menu.wording} ... (at most {menu.characters} characters each)"
         return
     yield f"menu, of which {menu.model} chooses"

@@ -1,6 +1,6 @@
-"""Quotations: how many passages of what a person chose are told, which, and how long ones.
+"""Quotations: which passages of what a person chose are told, how many, and how long ones.
 
-Of the inference model is asked which passages it expects least, if it gives log-probabilities. It
+The inference model is asked which passages it expects least, if it gives log-probabilities. It
 writes the untuned summaries that they are compared with, and those of people who chose nothing.
 """
 
@@ -15,7 +15,7 @@ from popi_prompt.prompts import TELLING
 from popi_prompt.quotation import Quotation
 
 # Passages and characters, and whether they are the least expected or the latest; as they are tried.
-_TRIED = ((3, 120, True), (3, 120, False), (4, 90, True), (2, 120, True))
+_KINDS = ((3, 120, True), (3, 120, False), (4, 90, True), (2, 120, True))
 
 
 class QuotationOptimizer:
@@ -36,11 +36,11 @@ class QuotationOptimizer:
             )
         scores = task.door.scores_responses("inference")
         model = task.door.names["inference"]
-        tried = {
-            Quotation(passages, characters, model=model if picked and scores else None): None
-            for passages, characters, picked in _TRIED
-        }
-        return best_of(task, [_entry(each) for each in tried])
+        kinds = dict.fromkeys(
+            Quotation(passages, characters, model=model if picked and scores else None)
+            for passages, characters, picked in _KINDS
+        )
+        return best_of(task, [_entry(each) for each in kinds])
 
 
 def _entry(quotation: Quotation) -> Entry:
@@ -50,5 +50,9 @@ def _entry(quotation: Quotation) -> Entry:
     return Entry(
         Candidate(conditioning=TELLING, menu=quotation),
         f"quotation: {described}",
-        {"passages": passages, "characters": characters},
+        {
+            "passages": passages,
+            "characters": characters,
+            "least_expected": int(quotation.model is not None),
+        },
     )
