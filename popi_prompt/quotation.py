@@ -67,7 +67,7 @@ class Quotation:
     ) -> dict[str, str | None]:
         """Those, or all where the model cannot tell; in the same order."""
         logs = {}
-        for passage, prompt in list(found.items())[:_READ]:
+        for passage, prompt in list(found.items())[: max(_READ, self.passages)]:
             asked = UNASKED if prompt is None else Message("user", as_data(prompt))
             try:
                 told = logprobs((asked,), (passage,))
