@@ -200,10 +200,10 @@ def _conditions(users: Sequence[User], scoring: Scoring) -> dict[str, Any]:
 
 
 def _told_by(name: str, candidate: Candidate) -> dict[str, Any]:
-    """What of the program decides a row: all of it, how it tells what is no summary, or nothing."""
-    conditioning = [candidate.conditioning.place, candidate.conditioning.wording]
+    """What of the program decides a row: nothing, how it tells a text, or all of it."""
     if name in (NO_CONTEXT, UNTUNED):
         return {}
+    conditioning = [candidate.conditioning.place, candidate.conditioning.wording]
     if name != COMPILED:
         return {"conditioning": conditioning}
     text = json.dumps(
