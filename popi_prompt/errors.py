@@ -3,6 +3,7 @@
 PopiError
 ├── UsageError            an option or argument that cannot work (CLI exit 2)
 ├── DataError             a file of users that cannot be read; carries file and line
+├── WriteError            a file that cannot be written to its end, as on a full disk
 ├── ProgramError          a compiled program that cannot be loaded
 ├── OptimizationError     the data leave nothing to optimize or to measure
 ├── PrivacyError          the program would hold text of a user that it must not
@@ -52,6 +53,10 @@ class DataError(PopiError):
             return self.problem
         where = f"{self.path}:{self.line}" if self.line is not None else f"{self.path}"
         return f"{where}: {self.problem}"
+
+
+class WriteError(PopiError):
+    """A file that cannot be written to its end: a full disk, a quota. What was there stays."""
 
 
 class ProgramError(PopiError):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from popi_prompt.errors import DataError, UsageError
+from popi_prompt.errors import DataError, UsageError, WriteError
+
+_SYSTEM = ("/dev", "/proc")
+_MEMORY = "/dev/shm"  # a folder for files of anybody, but for its name
 
 
 def read_bytes(path: Path) -> bytes:
@@ -70,30 +74,93 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
 def writing(path: Path, *, private: bool = False) -> Iterator[TextIO]:
     """A file that takes its place when the block ends, and leaves nothing where it raises.
 
-    It is written beside, then renamed: a reader sees the old file or the new one, never half. A
-    private file is its owner's alone: mode 0600.
+    It is written beside, then renamed: a reader sees the old file or the new one, never half. Of a
+    link the target is written. A private file is its owner's alone: mode 0600. Raises `WriteError`
+    where the disk takes no more; other errors of the block are its own.
     """
     check_writable(path)
-    # Not named after `path`: a name as long as the file system allows has no room for more.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".popi-", suffix=".part")
+    target = _target(path)
+    with _on_disk(path):
+        # Not named after `path`: a name as long as the file system allows has no room for more.
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".popi-", suffix=".part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+        raw = io.BufferedWriter(_Disk(handle, path))
+        with io.TextIOWrapper(raw, encoding="utf-8", newline="\n") as file:
             yield file
-        if not private:  # as `mkstemp` makes it
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
+        with _on_disk(path):
+            if not private:  # as `mkstemp` makes it
+                umask = os.umask(0)
+                os.umask(umask)
+                os.chmod(temporary, 0o666 & ~umask)
+            os.replace(temporary, target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
 
 
-def check_writable(path: Path) -> None:
-    """Raise `UsageError` where `path` cannot be written; called before work is spent on it."""
+class _Disk(io.FileIO):
+    """Told apart here: what the block itself reads or writes elsewhere can fail as well."""
+
+    def __init__(self, handle: int, path: Path):
+        self._path = path
+        super().__init__(handle, "w")
+
+    def write(self, data: Any, /) -> int:
+        with _on_disk(self._path):
+            return super().write(data)
+
+    def close(self) -> None:
+        with _on_disk(self._path):
+            super().close()
+
+
+@contextmanager
+def _on_disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise WriteError(
+            f"cannot write {str(path)!r}: {reason}; what was there is as it was, make room or "
+            "write elsewhere"
+        ) from None
+
+
+def append(handle: int, data: bytes, path: Path) -> None:
+    """Append to an open file all of it or, where it raises `WriteError`, nothing."""
+    with _on_disk(path):
+        end = os.fstat(handle).st_size
+        try:
+            while data:
+                data = data[os.write(handle, data) :]
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(handle, end)
+            raise
+
+
+def make_folder(path: Path) -> None:
+    """Make it, unless it is there. Raises `UsageError` or `WriteError`."""
+    if not os.path.exists(path):
+        check_writable(path)
+        with _on_disk(path):
+            path.mkdir()
+
+
+def check_writable(path: Path, *, reading: Iterable[Path] = ()) -> None:
+    """Raise `UsageError` where `path` cannot be written; called before work is spent on it.
+
+    It may be none of the files that the caller is `reading`.
+    """
     problem = _obstacle(path)
+    if problem is None and os.path.exists(path) and any(_same(path, each) for each in reading):
+        problem = "it is being read, and would be lost; name another file"
     if problem is not None:
         raise UsageError(f"cannot write {str(path)!r}: {problem}")
+
+
+def _same(path: Path, other: Path) -> bool:
+    return os.path.exists(other) and os.path.samefile(path, other)
 
 
 def _obstacle(path: Path) -> str | None:
@@ -112,6 +179,33 @@ def _obstacle(path: Path) -> str | None:
     # The rename would put a file in the place of a device or a pipe.
     if not stat.S_ISREG(mode):
         return "it is not a regular file"
-    if not os.access(path.parent, os.W_OK):
-        return f"no permission in the folder {str(path.parent)!r}"
+    system = _system_folder(path)
+    if system is not None:
+        return f"it leads through {system!r}, which holds no files; name one of your own"
+    folder = _target(path).parent
+    if not os.path.isdir(folder):
+        return f"it is a link into the folder {str(folder)!r}, which does not exist"
+    if not os.access(folder, os.W_OK):
+        return f"no permission in the folder {str(folder)!r}"
     return None
+
+
+def _target(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def _system_folder(path: Path) -> str | None:
+    """Where the system has its devices and processes, if the path or a link on its way is there.
+
+    `/dev/stdout` leads to a regular file where a shell has redirected it.
+    """
+    place = path
+    while True:
+        place = _target(place.parent) / place.name
+        if not place.is_relative_to(_MEMORY):
+            for folder in _SYSTEM:
+                if place.is_relative_to(folder):
+                    return folder
+        if not place.is_symlink():
+            return None
+        place = place.parent / os.readlink(place)

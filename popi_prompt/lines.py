@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from popi_prompt.errors import DataError
-from popi_prompt.files import parse_json
+from popi_prompt.files import append, parse_json
 
 
 class Lines:
@@ -17,7 +17,7 @@ class Lines:
 
     `found` are the records that were there when it was opened; a line that a killed process did
     not finish is cut off. Raises `DataError` for a line that is damaged, `OSError` where the file
-    cannot be opened.
+    cannot be opened, `WriteError` where it cannot be appended to.
     """
 
     def __init__(self, path: Path):
@@ -34,7 +34,7 @@ class Lines:
         """On return the record is no longer the process's: the system has it."""
         line = json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
         with self._lock:
-            os.write(self._file, line.encode("utf-8", "surrogatepass"))
+            append(self._file, line.encode("utf-8", "surrogatepass"), self.path)
 
     def close(self) -> None:
         """Close the file."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +44,33 @@ class Portrait:
         return tuple(line.text for line in self.lines)
 
     def compose(self, evidence: Sequence[float]) -> str:
-        """The summary of somebody with this evidence for each line.
+        """The summary of somebody with this evidence for each line."""
+        told = self.told(levels([line.dimension for line in self.lines], evidence))
+        return " ".join(line.text for line in told)
 
-        Lines come in the portrait's order: the same few make the same summary. Where nothing
+    def told(self, found: Sequence[float]) -> tuple[Line, ...]:
+        """The lines of somebody with these levels.
+
+        They come in the portrait's order: the same few make the same summary. Where nothing
         promises a gain, it is the line that promises to cost least.
         """
-        found = levels([line.dimension for line in self.lines], evidence)
         gains = [line.gain(level) for line, level in zip(self.lines, found, strict=True)]
         chosen: dict[str, int] = {}
         for i in sorted(range(len(gains)), key=gains.__getitem__, reverse=True):
             promising = gains[i] > 0 or not chosen
             if promising and len(chosen) < self.most:
                 chosen.setdefault(self.lines[i].dimension, i)
-        return " ".join(self.lines[i].text for i in sorted(chosen.values()))
+        return tuple(self.lines[i] for i in sorted(chosen.values()))
+
+    def without_the_rare(self, people: Sequence[Sequence[float]], share: float) -> Portrait:
+        """Only dimensions of which more than this share of people are told something.
+
+        `people` has their levels. Every line costs calls to weigh it, told or not.
+        """
+        times = Counter(line.dimension for found in people for line in self.told(found))
+        often = {name for name, count in times.items() if count > share * len(people)}
+        kept = tuple(line for line in self.lines if line.dimension in often)
+        return replace(self, lines=kept) if kept else self
 
 
 def levels(dimensions: Sequence[str], evidence: Sequence[float]) -> list[float]:

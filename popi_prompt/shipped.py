@@ -23,9 +23,9 @@ def _shipped() -> dict[str, Path]:
 def located(path: Path) -> Path:
     """The path itself, or that of the shipped program of this bare name.
 
-    Raises `ProgramError` for a bare name that is neither.
+    A folder of this name is no program. Raises `ProgramError` for a bare name that is neither.
     """
-    if path.suffix or len(path.parts) != 1 or os.path.exists(path):
+    if path.suffix or len(path.parts) != 1 or _is_file(path):
         return path
     known = _shipped()
     if path.name not in known:
@@ -34,3 +34,7 @@ def located(path: Path) -> Path:
             f"{', '.join(sorted(known)) or 'none'}"
         )
     return known[path.name]
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.exists(path) and not os.path.isdir(path)

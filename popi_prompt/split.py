@@ -10,7 +10,7 @@ import numpy as np
 
 from popi_prompt.dataset import write_users
 from popi_prompt.errors import OptimizationError
-from popi_prompt.files import check_writable
+from popi_prompt.files import check_writable, make_folder
 from popi_prompt.schema import User, prompts_in_signals
 
 FRACTIONS = (0.4, 0.25, 0.35)
@@ -128,17 +128,16 @@ def _deal(blocks: list[list[User]], folds: int, rng: np.random.Generator) -> lis
     return dealt
 
 
-def write_split(folder: Path, split: Split) -> dict[str, Path]:
+def write_split(folder: Path, split: Split, *, reading: Sequence[Path] = ()) -> dict[str, Path]:
     """Write the parts as `folder`/train.jsonl, val.jsonl and test.jsonl; the files by part.
 
-    Makes the folder. Raises `UsageError` where it or a file cannot be written.
+    Makes the folder. Raises `UsageError` where it or a file cannot be written, or a file is among
+    those that the caller is `reading`.
     """
-    if not folder.exists():
-        check_writable(folder)
-        folder.mkdir()
+    make_folder(folder)
     files = {name: folder / f"{name}.jsonl" for name in split.parts}
     for path in files.values():
-        check_writable(path)
+        check_writable(path, reading=reading)
     for name, part in split.parts.items():
         write_users(files[name], part)
     return files

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import hashlib
 import json
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -212,6 +213,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--latency", type=float, default=0.0, help="Seconds to every answer.")
     arguments = parser.parse_args()
+    if not 0 <= arguments.latency < math.inf:
+        parser.error(f"--latency is {arguments.latency:g}; it must be a number of 0 or more")
     with StubServer(latency=arguments.latency, port=arguments.port) as server:
         print(server.api_base, flush=True)
         try:

@@ -240,7 +240,8 @@ MOVIELENS: Files = {
     ],
 }
 ML_100K: Files = {
-    "u.data": "".join(f"1\t{i}\t{1 + i % 5}\t881250949\n" for i in range(9)) + "1\t0\t5\t9\n",
+    "u.data": "".join(f"1\t{i}\t{1 + i % 5}\t881250949\n" for i in range(9))
+    + "1\t0\t5\t881250950\n",
     "u.item": "".join(
         f"{i}|{title}|01-Jan-1995||http://x|{'|'.join('1' if g == i else '0' for g in range(19))}\n"
         for i, title in enumerate(["Am\xe9lie", *_FILMS[1:]])

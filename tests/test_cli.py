@@ -15,6 +15,7 @@ from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.cli.main import cli
 from popi_prompt.errors import ContextTooLong, MissingDependency, ModelError, UnknownModel
 from popi_prompt.estimate import estimate
+from popi_prompt.importers import FORMATS
 from popi_prompt.importers.alignx import SIGNALS
 from popi_prompt.inference import PreferenceInference
 from popi_prompt.models import door as door_module
@@ -624,6 +625,39 @@ def test_import_lists_formats_without_files() -> None:
     assert "columns: user, prompt, chosen, rejected" in listed
 
 
+@pytest.mark.parametrize("options", [["--list", "--json"], ["--json", "--list"]])
+def test_import_lists_formats_as_json(options: list[str]) -> None:
+    listed = json.loads(succeeded(call("import", *options)).stdout)
+    assert [each["name"] for each in listed] == list(FORMATS)
+    assert all(set(each) == {"name", "describes", "files", "columns"} for each in listed)
+    [alignx] = [each for each in listed if each["name"] == "alignx"]
+    assert (alignx["files"], alignx["columns"]) == ("*.json", [])
+    [chat] = [each for each in listed if each["name"] == "chat"]
+    assert "user" in chat["columns"]
+
+
+def test_import_without_a_user_keeps_the_file_that_was_there(tmp_path: Path) -> None:
+    output = written(tmp_path / "keep.jsonl", [user(1)])
+    before = output.read_bytes()
+    records = [
+        {"prompt": "p", "chosen": "a", "rejected": "b", SIGNALS: [], "ground_truth_persona": "x"}
+    ]
+    source = tmp_path / "alignx.json"
+    source.write_text(json.dumps(records), encoding="utf-8")
+    result = call("import", "alignx", source, "-o", output)
+    refused(result, 1, "alignx.json: holds no users with signals; users read: 1", "import --list")
+    assert output.read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == [source, output]
+
+
+def test_import_does_not_write_into_the_folder_that_it_reads(tmp_path: Path) -> None:
+    (tmp_path / "mcq_options").mkdir()
+    output = written(tmp_path / "mcq_options" / "hotels.json", [[]])
+    result = call("import", "prefeval", tmp_path, "-o", output)
+    refused(result, 2, f"{str(output)!r}: it is being read")
+    assert output.read_text(encoding="utf-8") == "[]\n"
+
+
 def test_import_names_columns_and_limits(tmp_path: Path) -> None:
     source, output = tmp_path / "votes.csv", tmp_path / "users.jsonl"
     rows = "".join(f"q{i},yes,no,ann\n" for i in range(6))
@@ -748,6 +782,26 @@ def test_a_missing_output_folder_is_refused_before_any_work(
     result = call(command, *arguments[command], "-o", output)
     refused(result, 2, str(output), "does not exist")
     assert not output.parent.exists()
+    assert not models
+
+
+@pytest.mark.parametrize(
+    "command", ["optimize", "infer", "export", "evaluate", "import", "finetune"]
+)
+def test_what_is_read_is_not_written(
+    models: Models, users: Path, program: Path, command: str
+) -> None:
+    arguments: dict[str, list[object]] = {
+        "optimize": [users, "-o", users, *FAKES],
+        "infer": [program, users, "-o", users],
+        "export": [program, "-o", program],
+        "evaluate": [program, users, "--html", program],
+        "import": ["preferences", users, "-o", users],
+        "finetune": ["adopt", "3f9a", program, users, "-o", program],
+    }
+    before = users.read_bytes(), program.read_bytes()
+    refused(call(command, *arguments[command]), 2, "it is being read", "name another file")
+    assert (users.read_bytes(), program.read_bytes()) == before
     assert not models
 
 
@@ -1183,8 +1237,8 @@ def test_the_config_names_models_and_options_go_before_it(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--max-usd", "nan"], "--max-usd is nan"),
-        (["--max-usd", "-1"], "--max-usd is -1"),
+        (["--max-usd", "nan"], "'--max-usd': 'nan' is not a finite number"),
+        (["--max-usd", "-1"], "'--max-usd': -1.0 is not in the range"),
         (["--no-trace-text"], "--no-trace-text needs --trace FILE"),
         (["--config", "none.toml"], "none.toml: no such file"),
         (["--trace", "nowhere/run.jsonl"], "cannot write"),
@@ -1277,7 +1331,7 @@ def test_without_a_cache_every_run_has_a_folder(
 @pytest.mark.parametrize("minutes", ["-1", "nan", "inf"])
 def test_minutes_that_cannot_work_are_refused(users: Path, tmp_path: Path, minutes: str) -> None:
     result = call("optimize", users, "-o", tmp_path / "o.json", "--max-minutes", minutes)
-    refused(result, 2, "--max-minutes is")
+    refused(result, 2, "'--max-minutes': ")
 
 
 def test_after_no_minutes_the_untuned_program_is_written(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,44 @@ def test_an_output_that_cannot_be_written_is_said_before_reading(name: str, tmp_
     more = ["--count", 3] if name == "sample" else []
     output = tmp_path / "no" / "out.jsonl"
     refused(2, "cannot write", name, tmp_path / "no.jsonl", "-o", output, *more)
+
+
+@pytest.mark.parametrize("name", ["sample", "dedupe", "anonymise"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_is_read_is_not_written(linked: bool, name: str, users: Path, tmp_path: Path) -> None:
+    before = users.read_bytes()
+    output = tmp_path / "link.jsonl" if linked else users
+    if linked:
+        output.symlink_to(users)
+    more = ["--count", 3] if name == "sample" else []
+    refused(2, f"cannot write {str(output)!r}: it is being read", name, users, "-o", output, *more)
+    assert users.read_bytes() == before
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+def test_split_does_not_write_what_it_reads(part: str, users: Path, tmp_path: Path) -> None:
+    data = users.rename(tmp_path / f"{part}.jsonl")
+    refused(2, f"{part}.jsonl': it is being read", "split", data, "-o", tmp_path)
+    assert load_users(data) == PEOPLE
+    assert list(tmp_path.iterdir()) == [data]
+
+
+def test_a_salt_is_not_written_over(users: Path, tmp_path: Path) -> None:
+    salt = tmp_path / "salt.txt"
+    salt.write_text("a" * 16)
+    refused(2, "it is being read", "anonymise", users, "-o", salt, "--salt-file", salt)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_behind(users: Path, tmp_path: Path) -> None:
+    output = tmp_path / "many.jsonl"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
+    try:
+        options = ["--count", 5000, "--copies", "-o", output]
+        refused(1, f"cannot write {str(output)!r}: file too large", "sample", users, *options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == [users]
 
 
 def test_stats(users: Path) -> None:

@@ -6,11 +6,12 @@ import errno
 import hashlib
 import json
 import os
+import resource
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,8 +19,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from popi_prompt.dataset import fingerprint, load_users, read_jsonl, write_jsonl, write_users
-from popi_prompt.errors import DataError, UsageError
-from popi_prompt.files import check_writable, parse_json, read_bytes, write_text
+from popi_prompt.errors import DataError, UsageError, WriteError
+from popi_prompt.files import (
+    check_writable,
+    make_folder,
+    parse_json,
+    read_bytes,
+    write_text,
+    writing,
+)
+from popi_prompt.lines import Lines
 from popi_prompt.schema import Dialogue, Pair, Persona, Rating, Turn, User
 
 some = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -325,32 +334,153 @@ def test_a_written_file_has_the_usual_permissions(tmp_path: Path) -> None:
     assert after == 0o027
 
 
-@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
+@contextmanager
+def room(size: int) -> Iterator[None]:
+    """No file can grow beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", [3000, 100_000], ids=["at the end", "half way"])
 @pytest.mark.parametrize("old", [b"old", None])
-def test_a_write_that_fails_half_way_leaves_what_was_there(
-    failure: BaseException, old: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_disk_that_is_full_is_told_and_leaves_what_was_there(
+    size: int, old: bytes | None, tmp_path: Path
 ) -> None:
     path = tmp_path / "out.txt"
     if old is not None:
         path.write_bytes(old)
-    real = os.fdopen
-
-    @contextmanager
-    def full_disk(handle: int, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        with real(handle, *args, **kwargs) as file:
-
-            def write_half(text: str) -> None:
-                file.write(text[: len(text) // 2])
-                file.flush()
-                raise failure
-
-            yield SimpleNamespace(write=write_half)
-
-    monkeypatch.setattr(os, "fdopen", full_disk)
-    with pytest.raises(type(failure)):
-        write_text(path, "new " * 1000)
+    with room(2048), pytest.raises(WriteError) as caught:
+        write_text(path, "x" * size)
+    assert str(caught.value).startswith(f"cannot write {str(path)!r}: file too large; ")
     assert (path.read_bytes() if path.exists() else None) == old
     assert list(tmp_path.iterdir()) == ([] if old is None else [path])
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError(errno.ENOSPC, "of another file"), DataError("x"), KeyboardInterrupt()]
+)
+@pytest.mark.parametrize("old", [b"old", None])
+def test_a_block_that_raises_keeps_its_error_and_leaves_what_was_there(
+    failure: BaseException, old: bytes | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "out.txt"
+    if old is not None:
+        path.write_bytes(old)
+
+    def write() -> None:
+        with writing(path) as file:
+            file.write("new " * 10_000)
+            raise failure
+
+    with pytest.raises(type(failure)) as caught:
+        write()
+    assert caught.value is failure
+    assert (path.read_bytes() if path.exists() else None) == old
+    assert list(tmp_path.iterdir()) == ([] if old is None else [path])
+
+
+def test_a_disk_without_room_for_a_name_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    with pytest.raises(WriteError, match=r"out.txt': no space left on device"):
+        write_text(tmp_path / "out.txt", "new")
+
+
+def test_a_line_that_does_not_fit_is_told_and_not_half_there(tmp_path: Path) -> None:
+    lines = Lines(tmp_path / "lines.jsonl")
+    lines.append({"a": 1})
+    with room(1000), pytest.raises(WriteError, match=r"lines.jsonl': file too large"):
+        lines.append({"b": "x" * 2000})
+    lines.append({"c": 3})
+    lines.close()
+    assert Lines(lines.path).found == [{"a": 1}, {"c": 3}]
+
+
+def test_a_folder_is_made_unless_it_is_there(tmp_path: Path) -> None:
+    for _ in range(2):
+        make_folder(tmp_path / "new")
+    assert (tmp_path / "new").is_dir()
+    with pytest.raises(UsageError, match="does not exist"):
+        make_folder(tmp_path / "none" / "new")
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    with pytest.raises(WriteError, match=r"link': file exists"):
+        make_folder(tmp_path / "link")
+
+
+def linked(tmp_path: Path, target: str) -> tuple[Path, Path]:
+    """A link in a folder of its own, over another link, and where it leads."""
+    (tmp_path / "links").mkdir()
+    (tmp_path / "files").mkdir()
+    link = tmp_path / "links" / "link.txt"
+    link.symlink_to("hop.txt")
+    (tmp_path / "links" / "hop.txt").symlink_to(target)
+    return link, tmp_path / "files" / "real.txt"
+
+
+@pytest.mark.parametrize("old", [b"old", None])
+def test_of_a_link_the_target_is_written(old: bytes | None, tmp_path: Path) -> None:
+    link, real = linked(tmp_path, "../files/real.txt")
+    if old is not None:
+        real.write_bytes(old)
+    write_text(link, "new")
+    assert real.read_text() == link.read_text() == "new"
+    assert link.is_symlink()
+    assert not real.is_symlink()
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == [
+        "hop.txt",
+        "link.txt",
+        "real.txt",
+    ]
+
+
+def test_a_link_into_a_folder_that_does_not_exist_is_a_usage_error(tmp_path: Path) -> None:
+    link, _ = linked(tmp_path, "../gone/real.txt")
+    for check in (check_writable, lambda target: write_text(target, "x")):
+        with pytest.raises(
+            UsageError, match=r"is a link into the folder '.*/gone', which does not"
+        ):
+            check(link)
+    link.unlink()
+    link.symlink_to(link)
+    with pytest.raises(UsageError, match="too many levels of symbolic links"):
+        check_writable(link)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="there is no such folder here")
+def test_what_the_system_has_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    """As `/dev/stdout` is, where a shell has redirected it: a link to a file without a flaw."""
+    with (tmp_path / "redirected.txt").open("w") as file:
+        standard = f"/proc/self/fd/{file.fileno()}"
+        (tmp_path / "link.txt").symlink_to(standard)
+        for path in (standard, f"/dev/fd/{file.fileno()}", tmp_path / "link.txt"):
+            assert Path(path).is_file()
+            with pytest.raises(UsageError, match="leads through '/(dev|proc)', which holds no"):
+                check_writable(Path(path))
+    with pytest.raises(UsageError, match="leads through '/dev'"):
+        check_writable(Path("/dev/popi-prompt.jsonl"))
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no such folder here")
+def test_the_file_system_in_memory_may_be_written() -> None:
+    check_writable(Path("/dev/shm/popi-prompt.jsonl"))
+
+
+def test_a_file_that_is_being_read_is_not_written(tmp_path: Path) -> None:
+    path, other = save(tmp_path, b"old", "in.txt"), save(tmp_path, b"old", "other.txt")
+    (tmp_path / "link.txt").symlink_to(path)
+    for output in (path, tmp_path / "link.txt"):
+        with pytest.raises(UsageError, match="it is being read, and would be lost; name another"):
+            check_writable(output, reading=[other, path])
+    check_writable(tmp_path / "out.txt", reading=[path])
+    check_writable(path, reading=[other, tmp_path / "none.txt"])
 
 
 def test_a_rename_that_fails_leaves_what_was_there(
@@ -359,10 +489,10 @@ def test_a_rename_that_fails_leaves_what_was_there(
     path = save(tmp_path, b"old", "out.txt")
 
     def refuse(*_: Any) -> None:
-        raise PermissionError(errno.EACCES, "no")
+        raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(PermissionError):
+    with pytest.raises(WriteError, match=r"out.txt': permission denied"):
         write_text(path, "new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -136,9 +136,9 @@ def test_an_anonymised_file_holds_no_address(folder: Path, opened: dict[str, Fak
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--temperature", "-1"], "--temperature is -1"),
-        (["--min-margin", "nan"], "--min-margin is nan"),
-        (["--price", "inf"], "--price is inf"),
+        (["--temperature", "-1"], "'--temperature': -1.0 is not in the range"),
+        (["--min-margin", "nan"], "'--min-margin': 'nan' is not a finite number"),
+        (["--price", "inf"], "'--price': 'inf' is not a finite number"),
         (["--format", "preference", "--draws", "1"], "preference needs 2"),
         (["--no-validation", "--validation-output", "v.jsonl"], "exclude each other"),
         (
@@ -148,6 +148,8 @@ def test_an_anonymised_file_holds_no_address(folder: Path, opened: dict[str, Fak
             ],
             "one turn",
         ),
+        (["--samples", "{folder}/p.json"], "p.json': it is being read"),
+        (["--validation-output", "{folder}/users.jsonl"], "users.jsonl': it is being read"),
         (["--samples", "/no/such/folder/s.jsonl"], "does not exist"),
         (["--scorer", "nonsense"], "unknown scorer 'nonsense'"),
         (["--max-usd", "-1"], "--max-usd"),
@@ -156,7 +158,8 @@ def test_an_anonymised_file_holds_no_address(folder: Path, opened: dict[str, Fak
 def test_what_cannot_work_is_one_line(
     folder: Path, opened: dict[str, FakeModel], arguments: list[str], says: str
 ) -> None:
-    refused(call(folder, *arguments), 2, says)
+    filled = [each.format(folder=folder) for each in arguments]
+    refused(call(folder, *filled), 2, says)
     assert not (folder / "train.jsonl").exists()
 
 

@@ -416,3 +416,4 @@ def test_what_cannot_be_shown_is_one_clear_line(front: Path, tmp_path: Path) -> 
     refused(2, "-o writes the one program", "show", "--front", front, "-o", tmp_path / "x.json")
     gone = tmp_path / "no" / "x.json"
     refused(2, "cannot write", "show", "--front", front, "--pick", 1, "-o", gone)
+    refused(2, "it is being read", "show", "--front", front, "--pick", 1, "-o", front)

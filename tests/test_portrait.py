@@ -93,6 +93,17 @@ def test_what_promises_a_loss_is_not_told_unless_everything_does() -> None:
     assert replace(PORTRAIT, lines=losing).compose([2, 0, 2, 0]) == PLAIN
 
 
+def test_dimensions_of_which_next_to_nobody_is_told_anything_are_not_weighed() -> None:
+    alike = [[4.0, -4.0, 0.0, 0.0], [-4.0, 4.0, 0.0, 0.0], [4.0, -4.0, 12.0, -12.0]]
+    one = replace(PORTRAIT, most=1)
+    people = [*alike[:2]] * 10
+    assert one.without_the_rare(people, 0.5) == replace(one, lines=LINES[:2])
+    assert one.without_the_rare([*people, alike[2]], 0.0) == one
+    assert one.without_the_rare([*people, alike[2]], 0.05) == replace(one, lines=LINES[:2])
+    assert one.without_the_rare(people, 1.0) == one, "something has to be told"
+    assert one.without_the_rare([], 0.05) == one
+
+
 @given(st.lists(finite, min_size=4, max_size=4), finite)
 def test_what_all_statements_share_is_no_evidence(found: list[float], shared: float) -> None:
     dimensions = [line.dimension for line in LINES]

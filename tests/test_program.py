@@ -372,3 +372,15 @@ def test_a_file_of_ones_own_goes_before_a_shipped_one_of_its_name(
     monkeypatch.chdir(tmp_path)
     PROGRAM.save("tastes")
     assert load("tastes") == PROGRAM
+
+
+def test_a_folder_does_not_go_before_a_shipped_program_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    expected = load("explain")
+    for name in ("explain", "mine"):
+        (tmp_path / name).mkdir()
+    assert load("explain") == expected
+    with pytest.raises(ProgramError, match="no file and no shipped program 'mine'; shipped: "):
+        load("mine")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from popi_prompt.errors import DataError, UsageError
+from popi_prompt.errors import DataError, UsageError, WriteError
 from popi_prompt.finetune.samples import Drawn, Missed, Recipe, Sample, user_key
 from popi_prompt.finetune.samples_file import SamplesFile
 from popi_prompt.schema import Pair, Persona, User
@@ -35,6 +36,23 @@ def test_what_is_put_is_got_also_after_closing(path: Path) -> None:
         assert store.get("u1", "k") == DRAWN
         assert store.get("u1", "other").numbers() == frozenset()
         assert store.get("u2", "k") == Drawn("u2", "k")
+
+
+def test_a_full_disk_is_told_and_what_fits_is_kept(path: Path) -> None:
+    with SamplesFile(path, RECIPE) as store:
+        store.put(DRAWN)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2048, before[1]))
+        try:
+            with pytest.raises(WriteError, match=r"samples\.jsonl': file too large"):
+                store.put(replace(DRAWN, user_id="u2" * 2000))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        store.put(replace(DRAWN, user_id="u3"))
+        assert store.get("u3", "k").samples == DRAWN.samples
+    with SamplesFile(path, RECIPE) as store:
+        assert store.get("u1", "k") == DRAWN
+        assert store.get("u3", "k").samples == DRAWN.samples
 
 
 def test_the_last_line_of_a_user_counts(path: Path) -> None:

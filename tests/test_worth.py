@@ -68,6 +68,17 @@ def test_one_that_pays_nobody_by_itself_is_drawn_to_the_others() -> None:
     assert abs(lines[1].slope - lines[0].slope) < abs(alone - lines[0].slope)
 
 
+def test_a_dimension_stays_whole_or_goes() -> None:
+    totals = np.arange(20.0)
+    kind, dry = fitted([KIND, DRY], [sight(totals), sight(-totals)], [9 * totals, 2 * totals])
+    assert kind.slope > 0
+    assert dry.slope == 0, "and it stays: the other one's level is the difference to it"
+    unseen = [sight(totals), sight(-totals, 0.0)]
+    assert [line.slope > 0 for line in fitted([KIND, DRY], unseen, [totals, totals])] == [1, 0]
+    failed = np.full(20, np.nan)
+    assert fitted([KIND, DRY], [sight(totals), sight(-totals)], [totals, failed]) == ()
+
+
 def test_where_evidence_points_the_wrong_way_there_is_no_line() -> None:
     totals = np.arange(20.0)
     assert fitted([KIND], [sight(totals)], [-totals]) == ()

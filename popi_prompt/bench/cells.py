@@ -11,7 +11,7 @@ from typing import Any
 
 from popi_prompt.errors import DataError, UsageError
 from popi_prompt.evaluation import Failure, Outcome, Result
-from popi_prompt.files import parse_json, read_bytes, write_text
+from popi_prompt.files import make_folder, parse_json, read_bytes, write_text
 from popi_prompt.models.spent import Spent
 from popi_prompt.rows import Row
 from popi_prompt.scorers.scorer import PairScore
@@ -64,7 +64,7 @@ class Cells:
 
     def write(self, cell: Cell) -> Cell:
         """Keep a cell; gives it as it will be read, without any text."""
-        self._folder.mkdir(exist_ok=True)
+        make_folder(self._folder)
         record = {
             "family": cell.family,
             "generator": cell.generator,

@@ -20,7 +20,7 @@ from popi_prompt.contexts import Context, context
 from popi_prompt.dataset import fingerprint
 from popi_prompt.errors import BudgetExceeded
 from popi_prompt.events import Observer
-from popi_prompt.files import check_writable
+from popi_prompt.files import make_folder
 from popi_prompt.inference import summarizer
 from popi_prompt.models.door import Door
 from popi_prompt.program import Program, load
@@ -162,9 +162,7 @@ class Measuring:
             return load(path)
         if not settings.compiles or COMPILED not in settings.rows:
             return None
-        if not self._programs.exists():
-            check_writable(self._programs)
-            self._programs.mkdir()
+        make_folder(self._programs)
         done = optimize(
             family.users,
             Settings(

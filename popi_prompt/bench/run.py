@@ -15,7 +15,7 @@ from popi_prompt.bench.measuring import Measuring, TimeOver
 from popi_prompt.bench.settings import BenchSettings
 from popi_prompt.errors import BudgetExceeded
 from popi_prompt.events import Noted, Observer, ignore
-from popi_prompt.files import check_writable
+from popi_prompt.files import make_folder
 from popi_prompt.models.meter import Meter
 from popi_prompt.models.spent import Spent
 from popi_prompt.report import Report
@@ -73,9 +73,7 @@ def bench(
     `ModelError` for a model that cannot be opened, `OptimizationError` for a family that cannot be
     split.
     """
-    if not folder.exists():
-        check_writable(folder)
-        folder.mkdir()
+    make_folder(folder)
     until = math.inf if settings.minutes is None else time.monotonic() + 60 * settings.minutes
     meter = settings.access.meter or Meter(settings.access.caps, observer)
     metered = replace(settings, access=replace(settings.access, meter=meter))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from popi_prompt.cli.gathered import gathered
+from popi_prompt.cli.number import Number
 from popi_prompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ _OPTIONS = (
     click.option(
         "--config", type=click.Path(path_type=Path), help="TOML: how each role's model is reached."
     ),
-    click.option("--max-usd", type=float, help="Stop before this many USD are exceeded."),
+    click.option("--max-usd", type=Number(0), help="Stop before this many USD are exceeded."),
     click.option("--max-calls", type=click.IntRange(0), help="Stop after this many calls."),
     click.option("--max-tokens", type=click.IntRange(0), help="Stop before more, in and out."),
-    click.option("--max-minutes", type=float, help="Send nothing after so many minutes."),
+    click.option("--max-minutes", type=Number(0), help="Send nothing after so many minutes."),
     click.option("--no-cache", is_flag=True, help="Neither read nor keep answers on disk."),
     click.option(
         "--trace", type=click.Path(path_type=Path), help="Append every model call to this file."
@@ -54,9 +54,6 @@ class AccessOptions:
         from popi_prompt.models.config import load_config
         from popi_prompt.models.spent import Caps
 
-        for option, most in (("--max-usd", self.max_usd), ("--max-minutes", self.max_minutes)):
-            if most is not None and not 0 <= most < math.inf:
-                raise UsageError(f"{option} is {most:g}; it must be a number of 0 or more")
         if self.no_trace_text and self.trace is None:
             raise UsageError("--no-trace-text needs --trace FILE")
         return Access(

@@ -13,6 +13,7 @@ import click
 
 from popi_prompt.cli.access import AccessOptions, access_options, print_bill
 from popi_prompt.cli.gathered import gathered
+from popi_prompt.cli.number import Number
 from popi_prompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ _OPTIONS = (
     click.option(
         "--choice/--no-choice", default=True, help="Ask for choices as well: two calls a pair."
     ),
-    click.option("--minutes", type=click.FloatRange(0), help="Begin nothing after this long."),
+    click.option("--minutes", type=Number(0), help="Begin nothing after this long."),
     click.option("--quick", is_flag=True, help="8 users, one pair each, nothing compiled: 10 min."),
 )
 

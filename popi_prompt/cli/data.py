@@ -13,6 +13,7 @@ from popi_prompt.cli.data_options import (
     output_option,
     seed_option,
 )
+from popi_prompt.cli.number import Number
 
 _SHOWN = 20
 
@@ -106,7 +107,7 @@ def sample(data: Path, count: int, copies: bool, seed: int, output: Path, as_jso
     from popi_prompt.drawing import draw
     from popi_prompt.files import check_writable
 
-    check_writable(output)
+    check_writable(output, reading=[data])
     users = load_users(data)
     write_users(output, draw(users, count, seed, copies=copies))
     made = max(0, count - len(users))
@@ -122,7 +123,7 @@ def sample(data: Path, count: int, copies: bool, seed: int, output: Path, as_jso
     "--near",
     default=0.8,
     show_default=True,
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Number(0, 1, min_open=True),
     help="Of neighbouring pairs of words, the share that must agree; 1 for all.",
 )
 @output_option
@@ -144,7 +145,7 @@ def dedupe(data: Path, near: float, output: Path, as_json: bool) -> None:
     from popi_prompt.dedupe import dedupe
     from popi_prompt.files import check_writable
 
-    check_writable(output)
+    check_writable(output, reading=[data])
     done = dedupe(load_users(data), near)
     write_users(output, done.users)
     if as_json:

@@ -36,7 +36,7 @@ def command(data: Path, salt_file: Path | None, output: Path, as_json: bool) -> 
     from popi_prompt.dataset import load_users, write_users
     from popi_prompt.files import check_writable
 
-    check_writable(output)
+    check_writable(output, reading=[data, *([salt_file] if salt_file else [])])
     given = _salt(salt_file)
     users = load_users(data)
     done = anonymise_all(users, given)

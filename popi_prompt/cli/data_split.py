@@ -48,7 +48,7 @@ def command(data: Path, output: Path, fractions: str, seed: int, as_json: bool) 
     wanted = _fractions(fractions)
     users = load_users(data)
     done = split_users(users, seed=seed, fractions=wanted)
-    files = write_split(output, done)
+    files = write_split(output, done, reading=[data])
     without = sum(not user.pairs for user in users)
     if as_json:
         from popi_prompt.cli.render import print_json

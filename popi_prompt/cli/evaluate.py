@@ -91,7 +91,7 @@ def command(
     from popi_prompt.program import load
 
     if html is not None:
-        check_writable(html)
+        check_writable(html, reading=[program, data])
     access = options.access()
     rows = _rows(wanted.rows)
     loaded = load(program)

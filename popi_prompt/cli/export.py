@@ -24,7 +24,7 @@ def command(program: Path, format_: str, output: Path, as_json: bool) -> None:
     from popi_prompt.files import check_writable, write_text
     from popi_prompt.program import load
 
-    check_writable(output)
+    check_writable(output, reading=[program])
     loaded = load(program)
 
     from popi_prompt.inference import dspy_state

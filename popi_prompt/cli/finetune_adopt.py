@@ -92,7 +92,7 @@ def command(
     from popi_prompt.files import check_writable
     from popi_prompt.program import load
 
-    check_writable(wanted.output)
+    check_writable(wanted.output, reading=[program, data])
     access = options.access()
     record, provider = found(folder(wanted.jobs_folder), job)
     loaded = load(program)

@@ -16,6 +16,7 @@ from popi_prompt.cli.access import (
     print_bill,
 )
 from popi_prompt.cli.gathered import gathered
+from popi_prompt.cli.number import Number
 
 if TYPE_CHECKING:
     from popi_prompt.finetune.examples import Kind
@@ -60,11 +61,15 @@ _SAMPLING = (
         "--draws", type=click.IntRange(1), default=4, show_default=True, help="For each user."
     ),
     click.option(
-        "--temperature", type=float, default=0.8, show_default=True, help="Of all but the first."
+        "--temperature",
+        type=Number(0),
+        default=0.8,
+        show_default=True,
+        help="Of all but the first.",
     ),
     click.option(
         "--min-margin",
-        type=float,
+        type=Number(0),
         default=0.5,
         show_default=True,
         help="Of a pair, in the reward's unit.",
@@ -77,7 +82,7 @@ _SAMPLING = (
     click.option(
         "--base-model", help="To be tuned; counts tokens.  [default: the inference model]"
     ),
-    click.option("--price", type=float, help="USD the provider takes for a million tokens."),
+    click.option("--price", type=Number(0), help="USD the provider takes for a million tokens."),
 )
 
 
@@ -185,8 +190,11 @@ def command(
     plan.check()
 
     from popi_prompt.dataset import load_users
+    from popi_prompt.files import check_writable
     from popi_prompt.program import load
 
+    for path in filter(None, (plan.output, plan.validation, plan.samples)):
+        check_writable(path, reading=(program, data))
     loaded = load(program)
     users = load_users(data)
 

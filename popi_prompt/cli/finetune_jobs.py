@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from popi_prompt.cli.finetune_options import as_json, folder, found, job, jobs_folder
+from popi_prompt.cli.number import Number
 
 
 @click.command(short_help="Ask how a job is.")
@@ -38,7 +39,7 @@ def status(job: str | None, jobs_folder: Path | None, as_json: bool) -> None:
 
 @click.command(short_help="Wait until a job is over.")
 @job
-@click.option("--poll", type=click.FloatRange(0.1), default=2.0, help="Seconds, at first.")
+@click.option("--poll", type=Number(0.1), default=2.0, help="Seconds, at first.")
 @jobs_folder
 @as_json
 @click.pass_context

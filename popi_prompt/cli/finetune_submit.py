@@ -12,13 +12,14 @@ import click
 
 from popi_prompt.cli.finetune_options import PLACE, PlaceOptions, as_json, folder, jobs_folder
 from popi_prompt.cli.gathered import Decorator, gathered
+from popi_prompt.cli.number import Number
 from popi_prompt.errors import UsageError
 
 if TYPE_CHECKING:
     from popi_prompt.finetune.job import Method, Order, Part
     from popi_prompt.finetune.training_file import TrainingFile
 
-_ABOVE_ZERO = click.FloatRange(0, min_open=True)
+_ABOVE_ZERO = Number(0, min_open=True)
 
 
 @dataclass(frozen=True, slots=True)

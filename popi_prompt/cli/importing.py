@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,18 +16,31 @@ if TYPE_CHECKING:
     from popi_prompt.schema import User
 
 
-def _list(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
-    if not asked or ctx.resilient_parsing:
-        return
+def _list(ctx: click.Context, option: click.Parameter, given: bool) -> bool:
+    """Of --list and of --json, since either may come first; the second one lists the formats."""
+    asked: dict[str | None, bool] = ctx.meta.setdefault(__name__, {})
+    asked[option.name] = given
+    if len(asked) == 2 and asked["list_"] and not ctx.resilient_parsing:
+        _print_formats(asked["as_json"])
+        ctx.exit()
+    return given
+
+
+def _print_formats(as_json: bool) -> None:
     from popi_prompt.importers import FORMATS
 
+    if as_json:
+        from popi_prompt.cli.render import print_json
+
+        shown = ("name", "describes", "files", "columns")
+        print_json([{key: getattr(each, key) for key in shown} for each in FORMATS.values()])
+        return
     width = max(map(len, FORMATS))
     for each in FORMATS.values():
         click.echo(f"{each.name:<{width}}  {each.describes}")
         click.echo(f"{'':<{width}}  {each.files}")
         if each.columns:
             click.echo(f"{'':<{width}}  columns: {', '.join(each.columns)}")
-    ctx.exit()
 
 
 @click.command(name="import", short_help="Turn a public data set into users.")
@@ -44,9 +58,22 @@ def _list(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all draws.")
 @click.option(
-    "--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List formats."
+    "--list",
+    "list_",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list,
+    help="List formats.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    is_eager=True,
+    callback=_list,
+    help="Print the counts, or with --list the formats, as JSON.",
+)
 def command(
     format_: str,
     files: tuple[str, ...],
@@ -72,7 +99,7 @@ def command(
     from popi_prompt.files import check_writable
     from popi_prompt.importers import Wanted, import_users
 
-    check_writable(output)
+    check_writable(output, reading=_paths(files))
     wanted = Wanted(signals, pairs, _columns(columns), seed)
     imported = import_users(format_, files, wanted)
     counts: Counter[str] = Counter(users=0, signals=0, pairs=0)
@@ -89,6 +116,12 @@ def command(
     )
     for reason, count in left_out.items():
         click.echo(f"Left out {count}: {reason}")
+
+
+def _paths(files: tuple[str, ...]) -> Iterator[Path]:
+    """The files, and in place of a folder those that a format may read of it."""
+    for path in map(Path, files):
+        yield from path.rglob("*.json") if os.path.isdir(path) else (path,)
 
 
 def _columns(given: tuple[str, ...]) -> dict[str, str]:

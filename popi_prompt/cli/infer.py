@@ -46,7 +46,7 @@ def command(
     from popi_prompt.program import load
 
     if output is not None:
-        check_writable(output)
+        check_writable(output, reading=[program, users])
     access = options.access()
     loaded = load(program)
     people = load_users(users)

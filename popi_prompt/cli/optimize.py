@@ -62,7 +62,7 @@ def command(
     from popi_prompt.dataset import load_users
     from popi_prompt.front import front_path, save_front
 
-    _check(output, untuned, dry_run)
+    _check(data, output, untuned, dry_run)
     search.maximised()
     search.searched_by()
     access = options.access()
@@ -81,12 +81,12 @@ def command(
         _print(done, data, output, as_json)
 
 
-def _check(output: Path, untuned: bool, dry_run: bool) -> None:
+def _check(data: Path, output: Path, untuned: bool, dry_run: bool) -> None:
     from popi_prompt.errors import UsageError
     from popi_prompt.files import check_writable
 
     if not dry_run:
-        check_writable(output)
+        check_writable(output, reading=[data])
     elif untuned:
         raise UsageError(
             "--untuned calls no model, so there is nothing to estimate; drop --dry-run"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import click
 from popi_prompt.candidate import DEMOS, Demos
 from popi_prompt.cli.access import EMBEDDING_DEFAULT, SCORERS
 from popi_prompt.cli.gathered import gathered
+from popi_prompt.cli.number import Number
 from popi_prompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,10 +46,12 @@ _OPTIONS = (
     click.option(
         "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all draws."
     ),
-    click.option("--beta", type=float, help="Of the reward popi.  [default: 0.01]"),
+    click.option(
+        "--beta", type=Number(0, min_open=True), help="Of the reward popi.  [default: 0.01]"
+    ),
     click.option("--token-budget", default=40, show_default=True, type=click.IntRange(0)),
     click.option(
-        "--token-penalty", default=0.0, show_default=True, type=float, help="Per token over."
+        "--token-penalty", default=0.0, show_default=True, type=Number(0), help="Per token over."
     ),
     click.option("--force", is_flag=True, help="Write what was found, proven better or not."),
     click.option(
@@ -110,7 +112,7 @@ class SearchOptions:
         return "pareto"
 
     def maximised(self) -> Reward:
-        """The reward that the options name. Raises `UsageError` for numbers that cannot work."""
+        """The reward that the options name. Raises `UsageError` for a --beta of another."""
         from popi_prompt.rewards import AccuracyReward, MarginReward, PopiReward
 
         beta, penalty = self.beta, self.token_penalty
@@ -118,10 +120,6 @@ class SearchOptions:
             raise UsageError(
                 f"--beta is of the reward 'popi', and --reward is {self.reward!r}; drop one"
             )
-        if beta is not None and not 0 < beta < math.inf:
-            raise UsageError(f"--beta is {beta:g}; it must be a number above 0")
-        if not 0 <= penalty < math.inf:
-            raise UsageError(f"--token-penalty is {penalty:g}; it must be 0 or more")
         if self.reward == PopiReward.name:
             popi = PopiReward(token_budget=self.token_budget, token_penalty=penalty)
             return popi if beta is None else replace(popi, beta=beta)

@@ -53,6 +53,7 @@ def command(
 
 
 def _show_front(path: Path, pick: int | None, output: Path | None, as_json: bool) -> None:
+    from popi_prompt.files import check_writable
     from popi_prompt.front import load_front
 
     members = load_front(path)
@@ -65,6 +66,7 @@ def _show_front(path: Path, pick: int | None, output: Path | None, as_json: bool
     if output is None:
         _print_program(picked, as_json)
         return
+    check_writable(output, reading=[path])
     picked.save(output)
     if as_json:
         from popi_prompt.cli.render import print_json

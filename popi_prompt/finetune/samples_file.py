@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from popi_prompt.errors import DataError, UsageError
-from popi_prompt.files import check_writable, parse_json
+from popi_prompt.files import append, check_writable, parse_json
 from popi_prompt.finetune.samples import Drawn, Missed, Recipe, Sample
 
 SCHEMA = "popi-prompt/samples/1"
@@ -20,7 +20,8 @@ class SamplesFile:
     """Reads and appends; mode 0600, only places in memory. Thread-safe; a user's last line counts.
 
     What a crash cut off is removed. Raises `UsageError` for a file that cannot be written or was
-    made by another recipe, `DataError` with file and line for one that holds no samples.
+    made by another recipe, `DataError` with file and line for one that holds no samples,
+    `WriteError` where the disk takes no more.
     """
 
     def __init__(self, path: Path, recipe: Recipe):
@@ -67,9 +68,7 @@ class SamplesFile:
         data = json.dumps(record).encode() + b"\n"
         with self._lock:
             place = (self._end, len(data))
-            rest = data
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
+            append(self._file, data, self._path)
             self._end += len(data)
         return place
 

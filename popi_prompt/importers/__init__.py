@@ -2,8 +2,8 @@
 
 A `Reader` yields users as it reads, and counts what it leaves out by reason. It raises `DataError`
 with the file and the line or record for anything that is not its format, and `UsageError` where it
-needs other files or columns. Whatever it yields, `import_users` keeps these promises: ids are
-unique, every user has signals, no pair's prompt is among the user's own signals.
+needs other files or columns. Whatever it yields, `import_users` keeps these promises: there is
+a user, ids are unique, every user has signals, no pair's prompt is among the user's own signals.
 """
 
 from __future__ import annotations
@@ -143,6 +143,7 @@ def _kept(
     users: Iterator[User], files: Sequence[str], wanted: Wanted, left_out: Counter[str]
 ) -> Iterator[User]:
     seen: set[str] = set()
+    none = True
     for user in users:
         if user.user_id in seen:
             problem = f"user {user.user_id!r} comes twice; give files with users of their own"
@@ -150,11 +151,16 @@ def _kept(
         seen.add(user.user_id)
         kept = _sound(user, wanted, left_out)
         if kept.signals:
+            none = False
             yield kept
         else:
             left_out[NO_SIGNALS] += 1
-    if not seen:
-        raise DataError(f"holds no users{_why(left_out)}", path=files[0] if files else None)
+    if none:
+        raise DataError(
+            f"holds no users with signals; users read: {len(seen)}{_why(left_out)}; which files a "
+            "format needs, `popi-prompt import --list` says",
+            path=_named(files),
+        )
 
 
 def _sound(user: User, wanted: Wanted, left_out: Counter[str]) -> User:
@@ -170,6 +176,11 @@ def _sound(user: User, wanted: Wanted, left_out: Counter[str]) -> User:
         left_out[MORE_PAIRS] += max(len(pairs) - wanted.pairs, 0)
         pairs = pairs[: wanted.pairs]
     return replace(user, pairs=pairs)
+
+
+def _named(files: Sequence[str]) -> str | None:
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    return f"{files[0]}{more}" if files else None
 
 
 def _why(left_out: Counter[str]) -> str:

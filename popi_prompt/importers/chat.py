@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from popi_prompt.fields import shown
+from popi_prompt.importers.file_names import file_names
 from popi_prompt.importers.held_out import held_out
 from popi_prompt.importers.imported import Wanted
 from popi_prompt.importers.messages import Message, messages, prompt_text
@@ -45,9 +46,10 @@ def read_chat(files: Sequence[str], wanted: Wanted, left_out: Counter[str]) -> I
     --pairs of them, and at most a third of the user's prompts, are held out.
     """
     users: dict[str, list[Signal]] = defaultdict(list)
+    names = file_names(files)
     for source in files:
         for row in read_rows(source):
-            users[user_of(row, wanted)].extend(_signals(row, wanted, left_out))
+            users[user_of(row, wanted, names)].extend(_signals(row, wanted, left_out))
     for user_id, signals in users.items():
         yield _user(user_id, signals, wanted)
 

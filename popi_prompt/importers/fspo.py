@@ -87,7 +87,7 @@ def _user(level: str, made: Counter[str], lane: Lane, signals: int, pairs: int) 
 def _labelled(files: Sequence[str], left_out: Counter[str]) -> Iterator[Labelled]:
     for source in files:
         for row in read_rows(source):
-            if "yw" in row.values:
+            if row.values.keys() & {"yw", "yl"}:
                 prompt, chosen, rejected = (row.text(key) for key in ("x", "yw", "yl"))
                 level = row.label("level")
                 gold = row.text("score_persona") if "score_persona" in row.values else ""
@@ -109,7 +109,7 @@ def _labelled(files: Sequence[str], left_out: Counter[str]) -> Iterator[Labelled
 
 def _label(row: Row) -> int | None:
     """0 if the first answer is better, 1 if the second is; None for ties and gaps."""
-    value = row.get("label") if "label" in row.values else row.get("det_choice")
+    value = row.get("label", "det_choice")
     if isinstance(value, str) and value.strip() in ("0", "1", "0.0", "1.0"):
         value = float(value)
     if isinstance(value, bool) or (value is not None and not isinstance(value, int | float)):

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 from popi_prompt.errors import DataError
 
+MOST = 1 << 25  # characters of one record
 _CHUNK = 1 << 16
-_MOST = 1 << 25  # characters of one record
 _CUT = 16  # an error so near to the end of what was read may come from the cut
 
 
@@ -103,8 +103,8 @@ def _value(window: _Window, number: int, source: str) -> Any:
             raise _error(number, "holds a number with too many digits", source) from None
         except RecursionError:
             raise _error(number, "is nested too deeply", source) from None
-        if len(window.text) - window.at > _MOST:
-            raise _error(number, f"is longer than {_MOST} characters", source)
+        if len(window.text) - window.at > MOST:
+            raise _error(number, f"is longer than {MOST} characters", source)
         window.more()
 
 

@@ -1,19 +1,21 @@
 """LaMP: questions with the asking user's profile, and the outputs the user wrote or chose.
 
 Format: lamp-benchmark.github.io: `*_questions.json` is a JSON array of id, input and profile;
-`*_outputs.json` holds the answers under "golds". Where the input names what may be answered (tags,
-categories, scores, two references), another of these is the rejected side of a pair. Titles,
-headlines and paraphrases have no second answer: their users have signals and no pairs.
+`*_outputs.json` holds the answers under "golds", by ids that another task has, too. Where the
+input names what may be answered (tags, categories, scores, two references), another of these is the
+rejected side of a pair. Titles, headlines and paraphrases have no second answer: their users have
+signals and no pairs.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
-from popi_prompt.errors import UsageError
+from popi_prompt.errors import DataError, UsageError
+from popi_prompt.fields import shown
+from popi_prompt.importers.file_names import file_names, full_path
 from popi_prompt.importers.held_out import rank
 from popi_prompt.importers.imported import Wanted
 from popi_prompt.importers.row import Row
@@ -21,6 +23,8 @@ from popi_prompt.importers.tables import is_array, read_array, read_object
 from popi_prompt.schema import Interaction, Pair, Persona, Rating, Signal, User
 
 NO_OUTPUT = "questions without an output; their users have no pairs"
+AGAIN = "outputs that are there twice for one question"
+UNASKED = "outputs without a question"
 NO_CHOICE = "questions that name no other answer; their users have no pairs"
 EMPTY = "profile entries with empty text"
 _STARS = (1.0, 5.0)
@@ -34,26 +38,82 @@ def read_lamp(files: Sequence[str], wanted: Wanted, left_out: Counter[str]) -> I
     questions = [source for source in files if is_array(source)]
     if not questions:
         raise UsageError("LaMP needs *_questions.json, a JSON array; outputs go with it")
-    golds: dict[str, str] = {}
-    for source in files:
-        if source not in questions:
-            outputs = read_object(source)
-            for number, value in enumerate(outputs.items("golds")):
-                row = Row(source, number, outputs.inner(value, f"golds[{number}]").values)
-                golds[row.label("id")] = row.text("output")
+    outputs = _outputs(questions, [source for source in files if source not in questions])
+    names = file_names(questions)
     for source in questions:
+        golds = _golds(outputs.get(source, ()), left_out)
         for row in read_array(source):
-            yield _user(row, golds, wanted, left_out)
+            asked = row.label("id")
+            gold = golds.pop(asked, None)
+            answer = gold.text("output") if gold else ""
+            yield _user(row, f"{names[source]}-{asked}", answer, wanted, left_out)
+        left_out[UNASKED] += len(golds)
 
 
-def _user(row: Row, golds: dict[str, str], wanted: Wanted, left_out: Counter[str]) -> User:
-    asked = row.label("id")
+def _outputs(questions: Sequence[str], outputs: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    """Outputs by the file of questions they belong to: the only one, or the one of their name.
+
+    Raises `UsageError` where that cannot be told.
+    """
+    paths = {full_path(source): source for source in questions}
+    if len(paths) == 1:
+        return dict.fromkeys(questions, outputs)
+    found: dict[str, list[str]] = defaultdict(list)
+    for source in outputs:
+        path = full_path(source)
+        asked = path.with_name("questions".join(path.name.rsplit("outputs", 1)))
+        if asked not in paths:
+            raise UsageError(
+                f"cannot tell whose outputs {source!r} holds: there are {len(paths)} files of "
+                "questions, and none is of its name; have X_outputs.json beside "
+                "X_questions.json, or import one task at a time"
+            )
+        found[paths[asked]].append(source)
+    return found
+
+
+def _golds(sources: Sequence[str], left_out: Counter[str]) -> dict[str, Row]:
+    """Records of id and output by id. Raises `DataError` for two tasks or two outputs of an id."""
+    golds: dict[str, Row] = {}
+    tasks: dict[str, str] = {}
+    for source in sources:
+        outputs = read_object(source)
+        if "task" in outputs.values:
+            tasks.setdefault(shown(outputs.get("task")), source)
+        if len(tasks) > 1:
+            (task, first), (other, _) = tasks.items()
+            raise DataError(
+                f"has the task {other}, and {first} has {task}; import one task at a time, or "
+                "have X_outputs.json beside X_questions.json",
+                path=source,
+            )
+        for number, value in enumerate(outputs.items("golds")):
+            row = Row(source, number, outputs.inner(value, f"golds[{number}]").values)
+            _add(row, golds, left_out)
+    return golds
+
+
+def _add(row: Row, golds: dict[str, Row], left_out: Counter[str]) -> None:
+    asked, output = row.label("id"), row.text("output")
+    first = golds.setdefault(asked, row)
+    if first is row:
+        return
+    before = first.text("output")
+    if before != output:
+        raise row.error(
+            f"the output of id {asked!r} is {shown(output)}, and {shown(before)} in record "
+            f"{first.number} of {first.source}; keep the one that is right"
+        )
+    left_out[AGAIN] += 1
+
+
+def _user(row: Row, user_id: str, gold: str, wanted: Wanted, left_out: Counter[str]) -> User:
     signals = [_signal(row.inner(entry, "a profile entry")) for entry in row.items("profile")]
     left_out[EMPTY] += signals.count(None)
     return User(
-        f"{Path(row.source).stem}-{asked}",
+        user_id,
         tuple(signal for signal in signals if signal is not None),
-        _pairs(row.text("input"), golds.get(asked, ""), wanted.seed, left_out),
+        _pairs(row.text("input"), gold, wanted.seed, left_out),
     )
 
 

@@ -6,6 +6,7 @@ Formats: grouplens.org/datasets/movielens: `ratings.csv` with `movies.csv`, `u.d
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,11 +17,11 @@ from popi_prompt.errors import UsageError
 from popi_prompt.importers.held_out import rank
 from popi_prompt.importers.imported import Wanted
 from popi_prompt.importers.row import Row
-from popi_prompt.importers.tables import lines, read_rows
+from popi_prompt.importers.tables import is_utf8, lines, read_rows
 from popi_prompt.schema import Pair, Rating, User
 
 UNKNOWN = "ratings of films that are not in the file of films"
-AGAIN = "ratings of a film that the same person rated again later in the file"
+AGAIN = "ratings of a film that the same person rated again later"
 UNTITLED = "films without a title"
 _GAP = 1.0
 _GENRES = (
@@ -28,21 +29,31 @@ _GENRES = (
     *("Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery"),
     *("Romance", "Sci-Fi", "Thriller", "War", "Western"),
 )
-_KEYS = ("userId", "movieId", "rating")
+_KEYS = ("userId", "movieId", "rating", "timestamp")
 
 
 @dataclass(slots=True)
 class Rated:
-    """One person's films by number, and their stars: 8 bytes a rating, there may be 25 million."""
+    """One person's films by number, stars and times: 16 bytes a rating of perhaps 25 million."""
 
     films: array[int] = field(default_factory=lambda: array("I"))
     stars: array[float] = field(default_factory=lambda: array("f"))
+    times: array[float] = field(default_factory=lambda: array("d"))
+
+    def newest(self) -> dict[int, float]:
+        """Each film's newest stars in the order of time, or of the file at the same time."""
+        stars: dict[int, float] = {}
+        for i in sorted(range(len(self.times)), key=self.times.__getitem__):
+            stars.pop(self.films[i], None)  # it moves to the end
+            stars[self.films[i]] = self.stars[i]
+        return stars
 
 
 def read_movielens(files: Sequence[str], wanted: Wanted, left_out: Counter[str]) -> Iterator[User]:
-    """Ratings are signals. Films that are held out become pairs: one rated a star above the other.
+    """Ratings are signals, the newest last. Films that are held out become pairs.
 
-    A third of a person's films is held out at most, two for each pair.
+    One film of a pair is rated a star above the other. A third of a person's films is held out at
+    most, two for each pair.
     """
     ratings = [source for source in files if Path(source).stem in ("ratings", "u")]
     films = [source for source in files if source not in ratings]
@@ -60,7 +71,7 @@ def read_movielens(files: Sequence[str], wanted: Wanted, left_out: Counter[str])
     places = {film: place for place, film in enumerate(order)}
     lowest = 0.5 if half or any(source.endswith(".csv") for source in ratings) else 1.0
     for person, rated in people.items():
-        stars = dict(zip(rated.films, rated.stars, strict=True))
+        stars = rated.newest()
         left_out[AGAIN] += len(rated.films) - len(stars)
         first = sorted(stars, key=places.__getitem__)[: len(stars) // 3]
         pairs, out = _pairs(stars, first[: 2 * (wanted.pairs or 0)], titles)
@@ -92,7 +103,8 @@ def _film_rows(source: str) -> Iterator[Row]:
         yield from read_rows(source)
         return
     separator = "|" if source.endswith(".item") else "::"
-    for number, line in lines(source, "latin-1"):
+    # 100K and 1M are in Latin-1, 10M is in UTF-8, and nothing in a file says which.
+    for number, line in lines(source, "utf-8-sig" if is_utf8(source) else "latin-1"):
         cells = line.split(separator)
         row = Row(source, number, {}, is_line=True)
         if separator == "|":
@@ -123,6 +135,9 @@ def _ratings(
             rated = people.setdefault(row.label("userId"), Rated())
             rated.films.append(film)
             rated.stars.append(stars)
+            # A file without times stays in its order, before what has a time.
+            timed = "timestamp" in row.values
+            rated.times.append(row.float("timestamp") if timed else -math.inf)
             half = half or not stars.is_integer()
     return people, half
 
@@ -137,7 +152,7 @@ def _rating_rows(source: str) -> Iterator[Row]:
         if len(cells) != 4:
             found = Row(source, number, {}, is_line=True)
             raise found.error(f"has {len(cells)} fields, expected 4")
-        yield Row(source, number, dict(zip(_KEYS, cells, strict=False)), is_line=True)
+        yield Row(source, number, dict(zip(_KEYS, cells, strict=True)), is_line=True)
 
 
 def _pairs(

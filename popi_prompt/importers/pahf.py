@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from popi_prompt.errors import DataError, UsageError
+from popi_prompt.importers.file_names import full_path
 from popi_prompt.importers.imported import Wanted
 from popi_prompt.importers.row import Row
 from popi_prompt.importers.tables import is_array, read_array, read_object
@@ -69,7 +70,10 @@ def _by_name(files: Sequence[str]) -> dict[str, str]:
             if path.stem not in (*PHASES, *TASTES):
                 known = ", ".join((*PHASES, *TASTES))
                 raise UsageError(f"PAHF has no file {path.name!r}; files: {known}, all .json")
-            paths[path.stem] = str(path)
+            first = paths.setdefault(path.stem, str(path))
+            if full_path(first) != full_path(str(path)):
+                problem = f"holds {path.stem}, and so does {first}; import one folder at a time"
+                raise DataError(problem, path=path)
     for name in PHASES[:2]:
         if name not in paths:
             raise UsageError(f"PAHF needs {name}.json; give its folder, or all files")

@@ -11,10 +11,10 @@ Rows are of one of these shapes, also mixed:
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from popi_prompt.importers.file_names import file_names
 from popi_prompt.importers.held_out import held_out
 from popi_prompt.importers.imported import Wanted
 from popi_prompt.importers.messages import answer_text, messages, prompt_text
@@ -49,9 +49,10 @@ def read_preferences(
     Without a column for users, a file is one user's.
     """
     users: dict[str, Chooser] = defaultdict(Chooser)
+    names = file_names(files)
     for source in files:
         for row in read_rows(source):
-            _add(row, wanted, users, left_out)
+            _add(row, wanted, names, users, left_out)
     for user_id, chooser in users.items():
         contrasts = list(chooser.contrasts)
         out = held_out((prompt for prompt, *_ in contrasts), wanted.pairs or 0, wanted.seed)
@@ -64,20 +65,26 @@ def read_preferences(
         )
 
 
-def user_of(row: Row, wanted: Wanted) -> str:
-    """The row's user by the column that was named, or "user", "user_id", or else the file's name.
+def user_of(row: Row, wanted: Wanted, names: Mapping[str, str]) -> str:
+    """The row's user by the column that was named, or "user", "user_id", or else its file's name.
 
-    Raises `DataError` where the column that was named is missing.
+    `names` has the files' names. Raises `DataError` where the column that was named is missing.
     """
     if "user" in wanted.columns:
         return row.label(wanted.columns["user"])
     for name in _USER_NAMES:
         if name in row.values:
             return row.label(name)
-    return Path(row.source).stem
+    return names[row.source]
 
 
-def _add(row: Row, wanted: Wanted, users: dict[str, Chooser], left_out: Counter[str]) -> None:
+def _add(
+    row: Row,
+    wanted: Wanted,
+    names: Mapping[str, str],
+    users: dict[str, Chooser],
+    left_out: Counter[str],
+) -> None:
     contrast = _contrast(row, wanted)
     prompt, chosen, rejected = contrast
     if not (prompt and chosen and rejected):
@@ -86,7 +93,7 @@ def _add(row: Row, wanted: Wanted, users: dict[str, Chooser], left_out: Counter[
     if chosen.strip() == rejected.strip():
         left_out[SAME] += 1
         return
-    chooser = users[user_of(row, wanted)]
+    chooser = users[user_of(row, wanted, names)]
     if contrast in chooser.contrasts:
         left_out[AGAIN] += 1
     chooser.contrasts[contrast] = None

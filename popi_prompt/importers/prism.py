@@ -20,6 +20,9 @@ from popi_prompt.split import normal
 
 LATER = "answers to later turns, which depend on what was said before"
 NO_CHOICE = "opening prompts without one chosen answer that is rated above another"
+SAID_AGAIN = "people who are in the survey again"
+HELD_AGAIN = "conversations that are there again"
+ANSWERED_AGAIN = "answers that are there again"
 SURVEY_ONLY = "people in the survey without a usable conversation"
 _SCALE = (0.0, 100.0)
 
@@ -41,33 +44,42 @@ class Said:
     wish: str | None
 
 
+@dataclass(slots=True)
+class Told:
+    """What was read: of anything that is there again, the first."""
+
+    survey: dict[str, Said] = field(default_factory=dict)
+    openings: dict[str, Opening] = field(default_factory=dict)
+    # by conversation: whether it is held as one record, or as one for each answer
+    whole: dict[str, bool] = field(default_factory=dict)
+    utterances: set[str] = field(default_factory=set)
+
+
 def read_prism(files: Sequence[str], wanted: Wanted, left_out: Counter[str]) -> Iterator[User]:
     """A person's opening prompts are signals, a third of them pairs: chosen and worst answer.
 
     The self-description and the stated preferences are signals, too. The instruction the person
     wrote for a model is the gold taste.
     """
-    survey: dict[str, Said] = {}
-    openings: dict[str, Opening] = {}
+    told = Told()
     for source in files:
-        done = frozenset(openings)  # the other file of the same answers
         for row in read_rows(source):
             if "self_description" in row.values:
-                survey[row.label("user_id")] = _said(row)
-            elif row.label("conversation_id") not in done:
-                _answers(row, openings, left_out)
-    if not openings:
+                _survey(row, told, left_out)
+            else:
+                _answers(row, told, left_out)
+    if not told.openings:
         raise UsageError("PRISM needs conversations.jsonl or utterances.jsonl with openings")
     contrasts: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
-    for opening in openings.values():
+    for opening in told.openings.values():
         sides = _sides(opening)
         if sides is None:
             left_out[NO_CHOICE] += 1
         else:
             contrasts[opening.user_id].append((opening.prompt, *sides))
-    left_out[SURVEY_ONLY] += len(survey.keys() - contrasts.keys())
+    left_out[SURVEY_ONLY] += len(told.survey.keys() - contrasts.keys())
     for user_id, rated in contrasts.items():
-        yield _user(user_id, rated, survey.get(user_id), wanted)
+        yield _user(user_id, rated, told.survey.get(user_id), wanted)
 
 
 def _user(
@@ -81,6 +93,14 @@ def _user(
         tuple(Pair(*each) for each in rated if normal(each[0]) in out),
         gold=said.wish if said else None,
     )
+
+
+def _survey(row: Row, told: Told, left_out: Counter[str]) -> None:
+    user_id = row.label("user_id")
+    if user_id in told.survey:
+        left_out[SAID_AGAIN] += 1
+    else:
+        told.survey[user_id] = _said(row)
 
 
 def _said(row: Row) -> Said:
@@ -102,14 +122,31 @@ def _said(row: Row) -> Said:
     return Said(tuple(signals), wish or None)
 
 
-def _answers(row: Row, openings: dict[str, Opening], left_out: Counter[str]) -> None:
-    if "conversation_history" in row.values:
+def _answers(row: Row, told: Told, left_out: Counter[str]) -> None:
+    name, whole = row.label("conversation_id"), "conversation_history" in row.values
+    again = name in told.whole
+    if told.whole.setdefault(name, whole) != whole:
+        return  # the other file of the same answers
+    if not whole:
+        _utterance(row, told, left_out)
+    elif again:
+        left_out[HELD_AGAIN] += 1
+    else:
         said = [row.inner(each, "a turn") for each in row.items("conversation_history")]
         for turn in said:
             if turn.get("role") == "model":
-                _answer(row, turn, row.text("opening_prompt"), "content", openings, left_out)
-    else:
-        _answer(row, row, row.text("user_prompt"), "model_response", openings, left_out)
+                prompt = row.text("opening_prompt")
+                _answer(row, turn, prompt, "content", told.openings, left_out)
+
+
+def _utterance(row: Row, told: Told, left_out: Counter[str]) -> None:
+    if "utterance_id" in row.values:
+        utterance = row.label("utterance_id")
+        if utterance in told.utterances:
+            left_out[ANSWERED_AGAIN] += 1
+            return
+        told.utterances.add(utterance)
+    _answer(row, row, row.text("user_prompt"), "model_response", told.openings, left_out)
 
 
 def _answer(

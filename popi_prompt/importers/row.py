@@ -25,12 +25,14 @@ class Row:
             return DataError(problem, path=self.source, line=self.number)
         return DataError(f"record {self.number}: {problem}", path=self.source)
 
-    def get(self, key: str) -> Any:
-        """The value as it is. Raises `DataError` where there is none."""
-        if key not in self.values:
-            known = shown(", ".join(map(str, self.values)))
-            raise self.error(f"has no {key!r}; it has {known}")
-        return self.values[key]
+    def get(self, key: str, *others: str) -> Any:
+        """The value of the first key that is there. Raises `DataError` where none is."""
+        for each in (key, *others):
+            if each in self.values:
+                return self.values[each]
+        known = shown(", ".join(map(str, self.values)))
+        expected = " or ".join(map(repr, (key, *others)))
+        raise self.error(f"has no {expected}; it has {known}")
 
     def text(self, key: str) -> str:
         """Text, "" where it is blank or null. Raises `DataError` for anything else."""

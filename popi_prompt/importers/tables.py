@@ -6,7 +6,9 @@ number of the record. Records are counted from 0, lines from 1.
 
 from __future__ import annotations
 
+import codecs
 import csv
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,7 @@ from popi_prompt.dataset import read_jsonl
 from popi_prompt.errors import DataError, UsageError
 from popi_prompt.fields import shown
 from popi_prompt.files import parse_json
-from popi_prompt.importers.json_array import array_values
+from popi_prompt.importers.json_array import MOST, array_values
 from popi_prompt.importers.row import Row
 
 HUB = "hf://"
@@ -78,6 +80,19 @@ def first_byte(source: str) -> bytes:
     return b""
 
 
+def is_utf8(source: str) -> bool:
+    """Whether a file is valid UTF-8 to its end."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with opened(source) as file:
+        try:
+            while chunk := file.read(_CHUNK):
+                decoder.decode(chunk)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return False
+    return True
+
+
 @contextmanager
 def opened(source: str) -> Iterator[BinaryIO]:
     """The file's bytes; every way a file cannot be opened or read is one `DataError`."""
@@ -117,11 +132,20 @@ def _json(source: str) -> Iterator[Row]:
     if is_array(source):
         yield from read_array(source)
         return
-    for line, value in read_jsonl(Path(source)):
-        yield _row(source, line, value, is_line=True)
+    try:
+        for line, value in read_jsonl(Path(source)):
+            yield _row(source, line, value, is_line=True)
+    except DataError as error:
+        if not isinstance(error.__context__, json.JSONDecodeError):
+            raise
+        # Most often one object over many lines, and then what the parser says is no help.
+        expected = "expected JSON Lines, each line a whole object, or a JSON array"
+        raise DataError(f"{error.problem}; {expected}", path=error.path, line=error.line) from None
 
 
 def _csv(source: str) -> Iterator[Row]:
+    # The limit is one for the process: only raised, as others may count on it while this reads.
+    csv.field_size_limit(max(csv.field_size_limit(), MOST))
     delimiter = "\t" if source.lower().endswith(".tsv") else ","
     # The reader asks for lines one by one and must see line ends within quotes.
     with opened(source) as file:
@@ -179,7 +203,8 @@ def _parquet(source: str) -> Iterator[Row]:
 
 def _hub(source: str) -> Iterator[Row]:
     try:
-        import datasets
+        # A folder `datasets` on the path can be imported, too, and has nothing in it.
+        from datasets import load_dataset
     except ImportError:
         raise UsageError(_missing("datasets", "hub", source)) from None
     name, _, split = source.removeprefix(HUB).partition(":")
@@ -188,7 +213,7 @@ def _hub(source: str) -> Iterator[Row]:
     if not owner or not title:
         raise UsageError(f"{source!r} is not hf://OWNER/NAME[/CONFIG][:SPLIT]")
     try:
-        found = datasets.load_dataset(
+        found = load_dataset(
             f"{owner}/{title}", config or None, split=split or "train", streaming=True
         )
         for number, value in enumerate(found):

@@ -4,7 +4,7 @@
    dimensions stay in which a user's acts agree best, that is in which people are seen to differ.
 2. Their statements are scored on the same users: what evidence is worth in reward, see `worth`.
 3. Portraits of one, two and three statements are scored on validation users, and the untuned
-   program.
+   program. Dimensions of which next to no training user would be told anything are left out.
 
 Nothing is written by a model, nobody is shown: a program holds statements of ours and numbers.
 """
@@ -35,6 +35,7 @@ from popi_prompt.schema import User
 
 _DIMENSIONS = 6  # whose statements are scored
 _USERS = 24  # at least, if there are so many, to say what evidence is worth
+_RARE = 1 / 20  # of training users; what so few are told is not worth weighing for everybody
 _MOST = (2, 1, 3)  # statements of a summary, in the order in which they are tried
 
 
@@ -54,9 +55,13 @@ class PortraitOptimizer:
                 f"inference model {task.door.names['inference']!r} gives no log-probabilities of "
                 "given answers, by which portraits are made; choose another --optimizer"
             )
-        lines = _lines(task)
+        lines, people = _lines(task)
         model = task.door.names["inference"]
-        portraits = [Portrait(model, lines, most) for most in _MOST if most <= len(lines)]
+        portraits = [
+            Portrait(model, lines, most).without_the_rare(people, _RARE)
+            for most in _MOST
+            if most <= len(lines)
+        ]
         return best_of(
             task,
             [
@@ -70,8 +75,11 @@ class PortraitOptimizer:
         )
 
 
-def _lines(task: Task) -> tuple[Line, ...]:
-    """Statements for which evidence pays, of the dimensions in which people are seen to differ."""
+def _lines(task: Task) -> tuple[tuple[Line, ...], Sequence[Sequence[float]]]:
+    """Statements for which evidence pays, of the dimensions in which people are seen to differ.
+
+    And the levels of training users for each.
+    """
     rng = np.random.default_rng(task.seed)
     drawn = in_couples([task.train[i] for i in rng.permutation(len(task.train))])
     users = drawn[: max(task.effort.rounds[-1].training_users * 2 // 3, _USERS)]
@@ -80,7 +88,7 @@ def _lines(task: Task) -> tuple[Line, ...]:
         raise OptimizationError("every statement of the bank repeats texts of users word for word")
     found = _levels(task, users, bank)
     if len(found) < FEWEST:
-        return ()
+        return (), ()
     known = [user for user in users if user.user_id in found]
     sights = {
         each: seen([[act[i] for act in found[user.user_id]] for user in known])
@@ -93,7 +101,9 @@ def _lines(task: Task) -> tuple[Line, ...]:
         np.array([table.mean([user], each.text) - task.unaided(user) for user in known])
         for each in kept
     ]
-    return fitted(kept, [sights[each] for each in kept], gains)
+    lines = fitted(kept, [sights[each] for each in kept], gains)
+    totals = {each.text: sights[each].totals for each in kept}
+    return lines, np.array([totals[line.text] for line in lines]).T.tolist()
 
 
 def _reliable(sights: Mapping[Statement, Sight]) -> list[Statement]:

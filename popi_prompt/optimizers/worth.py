@@ -60,11 +60,13 @@ def seen(levels: Sequence[Sequence[float]]) -> Sight:
 def fitted(
     statements: Sequence[Statement], sights: Sequence[Sight], gains: Sequence[Floats]
 ) -> tuple[Line, ...]:
-    """A line for every statement for which evidence pays; `gains` are by statement and user.
+    """Lines of the dimensions whose statements could all be fitted, if evidence pays at all.
 
-    Slopes on standard scores have the slope of all statements together as their prior, and that is
-    its standard deviation, too: a statement may well be worth nothing, or twice as much. Gains of
-    who is told it regardless have 0 and the same deviation. Gains that are not finite are unknown.
+    `gains` are by statement and user; those that are not finite are unknown. Slopes on standard
+    scores have the slope of all statements together as their prior, and that is its standard
+    deviation, too: a statement may well be worth nothing, or twice as much, but no less than
+    nothing. Gains of who is told it regardless have 0 and the same deviation. A level is a matter
+    of all statements of a dimension, so it stays whole.
     """
     known = [np.isfinite(each) for each in gains]
     scores = [sight.standard[ok] for sight, ok in zip(sights, known, strict=True)]
@@ -74,18 +76,22 @@ def fitted(
     usual = product / square if square else 0.0
     if usual <= 0:
         return ()
-    lines = []
+    lines: list[Line] = []
+    unknown: set[str] = set()
     for statement, sight, x, y in zip(statements, sights, scores, paid, strict=True):
         spread = float(sight.totals.std())
-        if len(y) < 2 or not spread or not float(x @ x):
+        if len(y) < 2 or not spread:
+            unknown.add(statement.dimension)
             continue
-        noise = float(y.var()) or usual**2
-        slope = _drawn(float(x @ (y - y.mean())) / float(x @ x), noise / float(x @ x), usual, usual)
+        noise, square = float(y.var()) or usual**2, float(x @ x)
+        slope = 0.0
+        if square:
+            found = float(x @ (y - y.mean())) / square
+            slope = max(_drawn(found, noise / square, usual, usual), 0.0)
         base = _drawn(float(y.mean()), noise / len(y), 0.0, usual)
-        if slope > 0:
-            mean, worth = float(sight.totals.mean()), slope * sight.reliability / spread
-            lines.append(Line(statement.dimension, statement.text, mean, worth, base))
-    return tuple(lines)
+        mean, worth = float(sight.totals.mean()), slope * sight.reliability / spread
+        lines.append(Line(statement.dimension, statement.text, mean, worth, base))
+    return tuple(line for line in lines if line.dimension not in unknown)
 
 
 def _drawn(found: float, variance: float, prior: float, deviation: float) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from popi_prompt.errors import DataError, UsageError
+from popi_prompt.errors import DataError, UsageError, WriteError
 from popi_prompt.events import Noted, Observer
 from popi_prompt.files import parse_json, read_bytes, write_text
 from popi_prompt.runs.config import VERSION_KEY, Config, differences, digest
@@ -55,7 +55,7 @@ def open_run(
             )
         storage = open_storage(path / "journal.log", folder.storage)
         run = Recorded(path, f"popi-prompt {digest(config)}", storage, observer, lock.release)
-    except (OSError, ValueError, DataError) as error:
+    except (OSError, ValueError, DataError, WriteError) as error:
         lock.release()
         raise UsageError(
             f"the run folder {str(path)!r} cannot be used ({error}); {_ELSE}"
