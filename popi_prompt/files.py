@@ -142,9 +142,12 @@ def append(handle: int, data: bytes, path: Path) -> None:
 def make_folder(path: Path) -> None:
     """Make it, unless it is there. Raises `UsageError` or `WriteError`."""
     if not os.path.exists(path):
-        check_writable(path)
+        problem = _obstacle(path)
+        # Another process may have made it since.
+        if problem is not None and not os.path.isdir(path):
+            raise UsageError(f"cannot write {str(path)!r}: {problem}")
         with _on_disk(path):
-            path.mkdir()
+            path.mkdir(exist_ok=True)
 
 
 def check_writable(path: Path, *, reading: Iterable[Path] = ()) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import dspy
 
 from popi_prompt.candidate import Candidate, Demonstration, Menu
-from popi_prompt.errors import BadResponse, CallError
+from popi_prompt.errors import BadResponse, PopiError
 from popi_prompt.events import Noted, Observer
 from popi_prompt.evidence import LogProbs, acts, evidence
 from popi_prompt.menu_record import menu_from_record, record_of_menu
@@ -225,7 +225,8 @@ def infer_summary(
     *,
     traced: bool = False,
 ) -> str:
-    """One summary with the given model. Raises `ModelError` where there is none.
+    """One summary with the given model. Raises `ModelError` where there is none, `WriteError` where
+    a run cannot record the call.
 
     DSPy's history is off, and so is its trace unless it is asked for: they would keep every user's
     signals in memory.
@@ -240,7 +241,7 @@ def infer_summary(
         found = door_error(error)
         if found is None and isinstance(error, dspy.AdapterParseError):
             found = _unusable("the summary is empty")
-        if found is None:
+        if found is None or found is error:
             raise
         raise found from error
     if not summary:
@@ -252,9 +253,9 @@ def _unusable(problem: str, model: str | None = None) -> BadResponse:
     return BadResponse(problem, role="inference", model=model, user_id=attribution().user_id)
 
 
-def door_error(error: BaseException) -> CallError | None:
-    """The error of the door that DSPy wrapped, if it is one."""
+def door_error(error: BaseException) -> PopiError | None:
+    """The error of the door that DSPy wrapped, if it is one, as of a full disk."""
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, CallError):
+    while cause is not None and not isinstance(cause, PopiError):
         cause = cause.__cause__
     return cause

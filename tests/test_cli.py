@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from public_formats import PAHF, save
 
+from popi_prompt import shipped
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.cli.main import cli
 from popi_prompt.errors import ContextTooLong, MissingDependency, ModelError, UnknownModel
@@ -658,6 +660,16 @@ def test_import_does_not_write_into_the_folder_that_it_reads(tmp_path: Path) -> 
     assert output.read_text(encoding="utf-8") == "[]\n"
 
 
+def test_import_may_write_below_the_folder_that_it_reads(tmp_path: Path) -> None:
+    save(tmp_path, PAHF)
+    (tmp_path / "out").mkdir()
+    output = tmp_path / "out" / "users.json"
+    for _ in range(2):
+        succeeded(call("import", "pahf", tmp_path, "-o", output))
+    result = call("import", "pahf", tmp_path, "-o", tmp_path / "phase1.json")
+    refused(result, 2, "phase1.json': it is being read")
+
+
 def test_import_names_columns_and_limits(tmp_path: Path) -> None:
     source, output = tmp_path / "votes.csv", tmp_path / "users.jsonl"
     rows = "".join(f"q{i},yes,no,ann\n" for i in range(6))
@@ -802,6 +814,72 @@ def test_what_is_read_is_not_written(
     before = users.read_bytes(), program.read_bytes()
     refused(call(command, *arguments[command]), 2, "it is being read", "name another file")
     assert (users.read_bytes(), program.read_bytes()) == before
+    assert not models
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "models.toml"
+    path.write_text('[models.generator]\nmodel = "fake/g"\n', encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("command", ["optimize", "infer", "evaluate", "finetune"])
+def test_the_config_is_not_written_over(
+    models: Models, users: Path, program: Path, config: Path, command: str
+) -> None:
+    arguments: dict[str, list[object]] = {
+        "optimize": [users, *FAKES, "-o"],
+        "infer": [program, users, "-o"],
+        "evaluate": [program, users, "--html"],
+        "finetune": ["adopt", "3f9a", program, users, "-o"],
+    }
+    before = config.read_bytes()
+    result = call(command, *arguments[command], config, "--config", config)
+    refused(result, 2, f"{str(config)!r}: it is being read")
+    assert config.read_bytes() == before
+    assert not models
+
+
+@pytest.mark.parametrize("command", ["check", "optimize", "evaluate", "infer", "respond"])
+@pytest.mark.parametrize("name", ["users.jsonl", "program.json", "models.toml"])
+def test_no_trace_is_appended_to_what_is_read(
+    models: Models, users: Path, program: Path, config: Path, command: str, name: str
+) -> None:
+    arguments: dict[str, list[object]] = {
+        "check": [users],
+        "optimize": [users, "-o", users.with_name("out.json"), *FAKES],
+        "evaluate": [program, users],
+        "infer": [program, users],
+        "respond": [program, "Hi", "--summary", "Be brief."],
+    }
+    trace = users.with_name(name)
+    before = trace.read_bytes()
+    result = call(command, *arguments[command], "--config", config, "--trace", trace)
+    refused(result, 2, f"{str(trace)!r}: it is not empty and no trace; name another file")
+    assert trace.read_bytes() == before
+    assert not any(model.calls for model in models.values())
+
+
+def test_a_shipped_program_that_is_named_is_not_written_over(
+    program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "programs").mkdir()
+    named = program.rename(tmp_path / "programs" / "explain.json")
+    monkeypatch.setattr(shipped, "__file__", str(tmp_path / "popi_prompt" / "shipped.py"))
+    before = named.read_bytes()
+    refused(call("export", "explain", "-o", named), 2, f"{str(named)!r}: it is being read")
+    assert named.read_bytes() == before
+    succeeded(call("export", "explain", "-o", tmp_path / "out.json"))
+
+
+@pytest.mark.parametrize("name", ["out.json", "out.partial.json"])
+def test_optimize_writes_over_its_data_by_no_name(
+    models: Models, users: Path, tmp_path: Path, name: str
+) -> None:
+    data = users.rename(tmp_path / name)
+    result = call("optimize", data, "-o", tmp_path / "out.json", *FAKES)
+    refused(result, 2, f"{str(data)!r}: it is being read")
     assert not models
 
 

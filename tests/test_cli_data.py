@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from full_disk import room
 
 from popi_prompt.cli.main import cli
 from popi_prompt.dataset import load_users, write_users
@@ -118,13 +118,9 @@ def test_a_salt_is_not_written_over(users: Path, tmp_path: Path) -> None:
 
 def test_a_full_disk_is_one_line_and_leaves_nothing_behind(users: Path, tmp_path: Path) -> None:
     output = tmp_path / "many.jsonl"
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
-    try:
-        options = ["--count", 5000, "--copies", "-o", output]
+    options = ["--count", 5000, "--copies", "-o", output]
+    with room(8192):
         refused(1, f"cannot write {str(output)!r}: file too large", "sample", users, *options)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == [users]
 
 

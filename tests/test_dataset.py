@@ -6,15 +6,14 @@ import errno
 import hashlib
 import json
 import os
-import resource
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from full_disk import room
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -334,17 +333,6 @@ def test_a_written_file_has_the_usual_permissions(tmp_path: Path) -> None:
     assert after == 0o027
 
 
-@contextmanager
-def room(size: int) -> Iterator[None]:
-    """No file can grow beyond so many bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.parametrize("size", [3000, 100_000], ids=["at the end", "half way"])
 @pytest.mark.parametrize("old", [b"old", None])
 def test_a_disk_that_is_full_is_told_and_leaves_what_was_there(
@@ -413,6 +401,23 @@ def test_a_folder_is_made_unless_it_is_there(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "gone")
     with pytest.raises(WriteError, match=r"link': file exists"):
         make_folder(tmp_path / "link")
+
+
+def test_a_folder_that_another_process_makes_meanwhile_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Path.mkdir
+
+    def late(path: Path, *given: Any, **options: Any) -> None:
+        make(path)
+        make(path, *given, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", late)
+        make_folder(tmp_path / "new")
+    monkeypatch.setattr(os.path, "exists", lambda path: False)
+    make_folder(tmp_path / "new")
+    assert list(tmp_path.iterdir()) == [tmp_path / "new"]
 
 
 def linked(tmp_path: Path, target: str) -> tuple[Path, Path]:

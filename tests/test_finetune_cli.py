@@ -163,6 +163,17 @@ def test_what_cannot_work_is_one_line(
     assert not (folder / "train.jsonl").exists()
 
 
+@pytest.mark.parametrize("option", ["-o", "--samples", "--validation-output"])
+def test_the_config_is_not_written_over(
+    folder: Path, opened: dict[str, FakeModel], option: str
+) -> None:
+    config = folder / "models.toml"
+    config.write_text('[models.generator]\nmodel = "fake/generator"\n', encoding="utf-8")
+    before = config.read_bytes()
+    refused(call(folder, option, config, "--config", config), 2, "models.toml': it is being read")
+    assert config.read_bytes() == before
+
+
 def test_files_that_are_none_are_one_line(folder: Path, opened: dict[str, FakeModel]) -> None:
     (folder / "train.samples.jsonl").write_text("{}\n")
     refused(call(folder), 1, "train.samples.jsonl:1:", "holds no samples")

@@ -20,6 +20,8 @@ from popi_prompt.errors import (
     DataError,
     ModelError,
     RateLimited,
+    UsageError,
+    WriteError,
 )
 from popi_prompt.inference import (
     SUMMARY_SAMPLING,
@@ -315,6 +317,19 @@ def test_a_model_error_comes_through_dspy_unchanged(kind: type[ModelError]) -> N
     assert type(caught.value) is kind
     assert (caught.value.user_id, caught.value.role) == ("u7", "inference")
     assert str(caught.value) == "user 'u7', inference, model 'fake/inference': the reason"
+
+
+@pytest.mark.parametrize("raised", [WriteError("no space left"), UsageError("no such way")])
+def test_an_error_beside_the_call_comes_through_dspy_unchanged(raised: Exception) -> None:
+    """As of a run that cannot record the call, since its disk is full."""
+
+    def fails(messages: Messages) -> None:
+        raise raised
+
+    door = fake_door({"inference": FakeModel(fails=fails)})
+    with pytest.raises(type(raised)) as caught:
+        summarizer(UNTUNED_CANDIDATE, door)(User("u7", SIGNALS))
+    assert caught.value is raised
 
 
 def test_a_failing_call_is_sent_once_and_not_retried_by_dspy() -> None:

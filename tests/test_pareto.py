@@ -353,6 +353,16 @@ def test_optimize_writes_the_front_beside_the_program(users: Path, tmp_path: Pat
     assert f"popi-prompt show --front {tmp_path / 'out.front.json'}" in told
 
 
+def test_the_front_is_not_written_over_the_data(users: Path, tmp_path: Path) -> None:
+    data = users.rename(tmp_path / "out.front.json")
+    before = data.read_bytes()
+    done = command(data, tmp_path / "out.json", "--pareto")
+    assert done.exit_code == 2, done.output
+    assert f"cannot write {str(data)!r}: it is being read" in done.stderr
+    assert data.read_bytes() == before
+    assert command(data, tmp_path / "out.json", "--trials", 2).exit_code == 0
+
+
 def test_without_pareto_there_is_no_front(users: Path, tmp_path: Path) -> None:
     done = command(users, tmp_path / "out.json", "--trials", 2, "--json")
     assert done.exit_code == 0, done.output

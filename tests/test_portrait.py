@@ -15,6 +15,7 @@ from learnable_tastes import LEARNERS, searched
 from menus import refused_menu, through_dspy_state
 from toy_tastes import EXPERT, PLAIN, person
 
+from popi_prompt.bank import BANK
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.cli.main import cli
 from popi_prompt.comparison import Scoring
@@ -276,12 +277,51 @@ def test_a_model_without_log_probabilities_makes_no_portraits() -> None:
         searched("portrait", door)
 
 
+def test_a_search_keeps_no_dimension_of_which_nobody_is_told_anything() -> None:
+    split = split_users([_manners(person(i), i) for i in range(24)], seed=0)
+    door = fake_door({})
+    scoring = Scoring(door, LikelihoodScorer(), PopiReward())
+    found = search(split, scoring, Settings(optimizer="portrait", trials=4), ignore).found
+    assert isinstance(found.menu, Portrait)
+    dimensions = {line.dimension for line in found.menu.lines}
+    assert "formality" not in dimensions
+    summaries = [summarizer(found, door)(user) for user in split.train]
+    told = {line.dimension for line in found.menu.lines for each in summaries if line.text in each}
+    assert told == dimensions
+    assert found.menu.most <= len(told)
+
+
+def _manners(user: User, i: int) -> User:
+    """People who are seen to differ in formality, and whom it costs to be told anything of it."""
+    formal, casual = "formal polished professional", "casual relaxed friends"
+    (choice,), (pair,) = user.signals, user.pairs
+    assert isinstance(choice, Preference)
+    liked, not_liked = (formal, casual) if i % 4 < 2 else (casual, formal)
+    choice = replace(
+        choice,
+        chosen=f"{choice.chosen} {liked}",
+        rejected=f"{choice.rejected} {not_liked}",
+    )
+    pair = replace(pair, rejected=f"{pair.rejected} {formal} {casual}")
+    return replace(user, signals=(choice,), pairs=(pair,))
+
+
 def test_where_nobody_chose_anything_the_untuned_program_is_found() -> None:
     silent = [replace(user, signals=(Persona("I am a nurse."),)) for user in LEARNERS]
     split = split_users(silent, seed=0)
     scoring = Scoring(fake_door({}), LikelihoodScorer(), PopiReward())
     found = search(split, scoring, Settings(optimizer="portrait", trials=3), ignore)
     assert found.found == UNTUNED_CANDIDATE
+
+
+@pytest.mark.parametrize("name", ["portrait", "reviews"])
+def test_of_a_dimension_the_shipped_ones_weigh_every_statement(name: str) -> None:
+    portrait = load(name).candidate.menu
+    assert isinstance(portrait, Portrait)
+    dimensions = {line.dimension for line in portrait.lines}
+    assert sorted(line.text for line in portrait.lines) == sorted(
+        each.text for each in BANK if each.dimension in dimensions
+    )
 
 
 def test_the_shipped_one_tells_tastes_apart_with_the_real_model() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from learnable_tastes import LEARNERS, learning_door
 from toy_tastes import never
 
 import popi_prompt
+from popi_prompt import lines
 from popi_prompt.dataset import fingerprint
 from popi_prompt.errors import (
     AuthenticationError,
@@ -23,8 +25,10 @@ from popi_prompt.errors import (
     ModelError,
     OptimizationError,
     UsageError,
+    WriteError,
 )
 from popi_prompt.events import Event, Noted
+from popi_prompt.files import append
 from popi_prompt.lines import Lines
 from popi_prompt.models.access import Access
 from popi_prompt.models.cache import AnswerCache
@@ -235,6 +239,46 @@ def test_what_failed_before_an_error_ended_the_run_is_asked_again(scene: Scene) 
     with pytest.raises(OptimizationError, match="no key"):
         scene.optimize(fails=lambda messages: AuthenticationError("there is no key"))
     assert scene.optimize().report.rows
+
+
+def leads_to(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("written", [1, 60])
+def test_a_run_on_a_full_disk_ends_in_one_error_and_can_go_on(
+    written: int, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last line is refused as well: all is closed nevertheless, and the folder is free."""
+    prompt = split_users(LEARNERS, seed=SETTINGS.seed).val[0].pairs[0].prompt
+    sizes: list[int] = []
+    handles: set[int] = set()
+
+    def full(handle: int, data: bytes, path: Path) -> None:
+        if path.name == "spent.jsonl":
+            handles.add(handle)
+            sizes.append((scene.run / "failures.jsonl").stat().st_size)
+            if len(sizes) > written:
+                raise WriteError(f"cannot write {str(path)!r}: no space left on device")
+        append(handle, data, path)
+
+    def fails(messages: Messages) -> ModelError | None:
+        asked = any(prompt in message.content for message in messages)
+        return BadResponse("nothing usable") if asked else None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lines, "append", full)
+        with pytest.raises(WriteError, match=r"spent.jsonl': no space left") as caught:
+            scene.optimize(fails=fails)
+    assert (sizes[-1] > 0) == (written > 1)
+    (handle,) = handles
+    assert not leads_to(handle, scene.run / "spent.jsonl")
+    assert not (scene.run / "failures.jsonl").exists()
+    assert scene.optimize().report.rows
+    del caught  # its frames have kept the lock from being collected
 
 
 @pytest.mark.parametrize("calls", [30, 150])

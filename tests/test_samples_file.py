@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import resource
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from full_disk import room
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,13 +41,8 @@ def test_what_is_put_is_got_also_after_closing(path: Path) -> None:
 def test_a_full_disk_is_told_and_what_fits_is_kept(path: Path) -> None:
     with SamplesFile(path, RECIPE) as store:
         store.put(DRAWN)
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2048, before[1]))
-        try:
-            with pytest.raises(WriteError, match=r"samples\.jsonl': file too large"):
-                store.put(replace(DRAWN, user_id="u2" * 2000))
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        with room(2048), pytest.raises(WriteError, match=r"samples\.jsonl': file too large"):
+            store.put(replace(DRAWN, user_id="u2" * 2000))
         store.put(replace(DRAWN, user_id="u3"))
         assert store.get("u3", "k").samples == DRAWN.samples
     with SamplesFile(path, RECIPE) as store:

@@ -352,6 +352,24 @@ def test_a_file_that_cannot_be_read_is_refused(path: Path) -> None:
         read(path)
 
 
+@pytest.mark.parametrize(
+    "content", ["{}\n", "hello", record() + "\n", "\x00" * 5000, '{"schema": "of/another/1"}\n']
+)
+def test_nothing_is_appended_to_a_file_of_something_else(path: Path, content: str) -> None:
+    path.write_text(content)
+    path.chmod(0o644)
+    with pytest.raises(UsageError, match=r"run.trace.jsonl': it is not empty and no trace; name"):
+        Trace(path)
+    assert path.read_text() == content
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("content", ["", "\n\n"])
+def test_a_file_of_nothing_becomes_a_trace(path: Path, content: str) -> None:
+    path.write_text(content)
+    assert read(traced(path, CALL)) == [CALL]
+
+
 @pytest.mark.parametrize("where", ["missing/run.jsonl", "."])
 def test_a_path_that_cannot_be_written_is_refused_before_any_call(
     tmp_path: Path, where: str

@@ -48,6 +48,10 @@ class AccessOptions:
     trace: Path | None
     no_trace_text: bool
 
+    def reads(self) -> tuple[Path, ...]:
+        """The files that they name to be read, which no output may replace."""
+        return () if self.config is None else (self.config,)
+
     def access(self) -> Access:
         """What they mean. Raises `UsageError` for what cannot work."""
         from popi_prompt.models.access import Access

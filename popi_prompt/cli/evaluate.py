@@ -89,9 +89,10 @@ def command(
     from popi_prompt.dataset import load_users
     from popi_prompt.files import check_writable
     from popi_prompt.program import load
+    from popi_prompt.shipped import located
 
     if html is not None:
-        check_writable(html, reading=[program, data])
+        check_writable(html, reading=[located(program), data, *options.reads()])
     access = options.access()
     rows = _rows(wanted.rows)
     loaded = load(program)

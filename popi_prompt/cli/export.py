@@ -23,8 +23,9 @@ def command(program: Path, format_: str, output: Path, as_json: bool) -> None:
 
     from popi_prompt.files import check_writable, write_text
     from popi_prompt.program import load
+    from popi_prompt.shipped import located
 
-    check_writable(output, reading=[program])
+    check_writable(output, reading=[located(program)])
     loaded = load(program)
 
     from popi_prompt.inference import dspy_state

@@ -91,8 +91,9 @@ def command(
     from popi_prompt.dataset import load_users
     from popi_prompt.files import check_writable
     from popi_prompt.program import load
+    from popi_prompt.shipped import located
 
-    check_writable(wanted.output, reading=[program, data])
+    check_writable(wanted.output, reading=[located(program), data, *options.reads()])
     access = options.access()
     record, provider = found(folder(wanted.jobs_folder), job)
     loaded = load(program)

@@ -192,9 +192,11 @@ def command(
     from popi_prompt.dataset import load_users
     from popi_prompt.files import check_writable
     from popi_prompt.program import load
+    from popi_prompt.shipped import located
 
+    reading = [located(program), data, *options.reads()]
     for path in filter(None, (plan.output, plan.validation, plan.samples)):
-        check_writable(path, reading=(program, data))
+        check_writable(path, reading=reading)
     loaded = load(program)
     users = load_users(data)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,11 +96,11 @@ def command(
     """
     from popi_prompt.dataset import write_users
     from popi_prompt.files import check_writable
-    from popi_prompt.importers import Wanted, import_users
+    from popi_prompt.importers import FORMATS, Wanted, import_users
 
-    check_writable(output, reading=_paths(files))
     wanted = Wanted(signals, pairs, _columns(columns), seed)
     imported = import_users(format_, files, wanted)
+    check_writable(output, reading=FORMATS[format_].paths(files))
     counts: Counter[str] = Counter(users=0, signals=0, pairs=0)
     write_users(output, _counted(imported.users, counts))
     left_out = {reason: count for reason, count in imported.left_out.items() if count}
@@ -116,12 +115,6 @@ def command(
     )
     for reason, count in left_out.items():
         click.echo(f"Left out {count}: {reason}")
-
-
-def _paths(files: tuple[str, ...]) -> Iterator[Path]:
-    """The files, and in place of a folder those that a format may read of it."""
-    for path in map(Path, files):
-        yield from path.rglob("*.json") if os.path.isdir(path) else (path,)
 
 
 def _columns(given: tuple[str, ...]) -> dict[str, str]:

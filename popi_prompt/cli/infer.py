@@ -44,9 +44,10 @@ def command(
     from popi_prompt.dataset import load_users
     from popi_prompt.files import check_writable
     from popi_prompt.program import load
+    from popi_prompt.shipped import located
 
     if output is not None:
-        check_writable(output, reading=[program, users])
+        check_writable(output, reading=[located(program), users, *options.reads()])
     access = options.access()
     loaded = load(program)
     people = load_users(users)

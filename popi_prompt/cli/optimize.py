@@ -62,7 +62,8 @@ def command(
     from popi_prompt.dataset import load_users
     from popi_prompt.front import front_path, save_front
 
-    _check(data, output, untuned, dry_run)
+    outputs = _outputs(output, search, untuned)
+    _check(outputs, [data, *options.reads()], untuned, dry_run)
     search.maximised()
     search.searched_by()
     access = options.access()
@@ -81,16 +82,30 @@ def command(
         _print(done, data, output, as_json)
 
 
-def _check(data: Path, output: Path, untuned: bool, dry_run: bool) -> None:
+def _check(outputs: Sequence[Path], reading: Sequence[Path], untuned: bool, dry_run: bool) -> None:
     from popi_prompt.errors import UsageError
     from popi_prompt.files import check_writable
 
     if not dry_run:
-        check_writable(output, reading=[data])
+        for path in outputs:
+            check_writable(path, reading=reading)
     elif untuned:
         raise UsageError(
             "--untuned calls no model, so there is nothing to estimate; drop --dry-run"
         )
+
+
+def _outputs(output: Path, search: SearchOptions, untuned: bool) -> list[Path]:
+    """The files that may be written, whatever comes."""
+    from popi_prompt.front import front_path
+
+    if untuned:
+        return [output]
+    return [output, _partial(output), *([front_path(output)] if search.trades() else [])]
+
+
+def _partial(output: Path) -> Path:
+    return output.with_name(f"{output.stem}.partial{output.suffix or '.json'}")
 
 
 def _optimized(
@@ -127,7 +142,7 @@ def _write_untuned(users: Sequence[User], settings: Settings, output: Path, as_j
 
 def _keep_best(display: Display, output: Path) -> None:
     if display.best is not None:
-        kept = output.with_name(f"{output.stem}.partial{output.suffix or '.json'}")
+        kept = _partial(output)
         display.best.save(kept)
         click.echo(
             f"Kept the best program so far, not yet compared on held-out users: {kept}", err=True

@@ -111,6 +111,10 @@ class SearchOptions:
             )
         return "pareto"
 
+    def trades(self) -> bool:
+        """Whether a front of several programs may come out."""
+        return self.searched_by() == "pareto" or ":" in self.optimizer
+
     def maximised(self) -> Reward:
         """The reward that the options name. Raises `UsageError` for a --beta of another."""
         from popi_prompt.rewards import AccuracyReward, MarginReward, PopiReward

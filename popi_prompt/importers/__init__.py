@@ -9,9 +9,11 @@ a user, ids are unique, every user has signals, no pair's prompt is among the us
 from __future__ import annotations
 
 import difflib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from popi_prompt.errors import DataError, UsageError
 from popi_prompt.importers.alignx import read_alignx
@@ -20,9 +22,9 @@ from popi_prompt.importers.fspo import read_fspo
 from popi_prompt.importers.imported import Imported, Wanted
 from popi_prompt.importers.lamp import read_lamp
 from popi_prompt.importers.movielens import read_movielens
-from popi_prompt.importers.pahf import read_pahf
+from popi_prompt.importers.pahf import PAHF_FILES, read_pahf
 from popi_prompt.importers.preferences import PREFERENCE_COLUMNS, read_preferences
-from popi_prompt.importers.prefeval import read_prefeval
+from popi_prompt.importers.prefeval import PREFEVAL_FILES, read_prefeval
 from popi_prompt.importers.prism import read_prism
 from popi_prompt.schema import User, prompts_in_signals
 from popi_prompt.split import normal
@@ -37,7 +39,10 @@ MORE_PAIRS = "pairs beyond the most a user may have (--pairs)"
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A name for the command line, what it reads, the function that reads it, its defaults."""
+    """A name for the command line, what it reads, the function that reads it, its defaults.
+
+    `folder` is the pattern of the files that are read of a folder, where it takes one.
+    """
 
     name: str
     describes: str
@@ -46,6 +51,15 @@ class Format:
     signals: int | None = None
     pairs: int | None = None
     columns: tuple[str, ...] = ()
+    folder: str | None = None
+
+    def paths(self, files: Sequence[str]) -> Iterator[Path]:
+        """Where these files are, and in place of a folder those that are read of it."""
+        for path in map(Path, files):
+            if self.folder is not None and os.path.isdir(path):
+                yield from path.glob(self.folder)
+            else:
+                yield path
 
 
 FORMATS = {
@@ -57,12 +71,14 @@ FORMATS = {
             "PrefEval: questions with options, and the forms of a preference beside them",
             "its folder, or files of mcq_options and of the forms wanted",
             read_prefeval,
+            folder=PREFEVAL_FILES,
         ),
         Format(
             "pahf",
             "PAHF shopping: choices, and choices after a change of taste",
             "its folder, or phase1.json ... phase4.json and both persona files",
             read_pahf,
+            folder=PAHF_FILES,
         ),
         Format(
             "fspo",

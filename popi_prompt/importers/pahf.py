@@ -20,6 +20,7 @@ from popi_prompt.importers.tables import is_array, read_array, read_object
 from popi_prompt.schema import Interaction, Pair, Preference, Signal, User
 
 PHASES = ("phase1", "phase2", "phase3", "phase4")
+PAHF_FILES = "*.json"  # of its folder
 TASTES = ("persona_info", "updated_persona_info")
 ALL_REJECTED = "choices to be held out in which every option was rejected"
 NOTHING_TO_CHOOSE = "choices whose options are the same"
@@ -65,7 +66,7 @@ def read_pahf(files: Sequence[str], wanted: Wanted, left_out: Counter[str]) -> I
 def _by_name(files: Sequence[str]) -> dict[str, str]:
     paths: dict[str, str] = {}
     for source in files:
-        inside = sorted(Path(source).glob("*.json")) if Path(source).is_dir() else [Path(source)]
+        inside = sorted(Path(source).glob(PAHF_FILES)) if Path(source).is_dir() else [Path(source)]
         for path in inside:
             if path.stem not in (*PHASES, *TASTES):
                 known = ", ".join((*PHASES, *TASTES))

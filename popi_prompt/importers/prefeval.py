@@ -21,6 +21,7 @@ from popi_prompt.schema import Dialogue, Pair, Persona, Signal, Turn, User
 from popi_prompt.split import normal
 
 QUESTIONS, EXPLICIT, CHOICE, PERSONA = "mcq_options", "explicit", "choice-based", "persona-driven"
+PREFEVAL_FILES = "**/*.json"  # of its folder
 EMPTY = "options that are empty or the same as the one that fits"
 NO_QUESTION = "records of topics without a file of mcq_options"
 ALONE = "records without the question they belong to"
@@ -57,7 +58,7 @@ def read_prefeval(files: Sequence[str], wanted: Wanted, left_out: Counter[str]) 
 def _expanded(files: Sequence[str]) -> Iterator[str]:
     for source in files:
         if Path(source).is_dir():
-            inside = sorted(str(path) for path in Path(source).rglob("*.json"))
+            inside = sorted(str(path) for path in Path(source).glob(PREFEVAL_FILES))
             if not inside:
                 raise DataError("holds no JSON files", path=source)
             yield from inside

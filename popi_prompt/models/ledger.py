@@ -43,8 +43,10 @@ class Ledger:
 
     def close(self, minutes: float) -> None:
         """The run pauses or ends after so many minutes."""
-        self._lines.append({"minutes": minutes})
-        self._lines.close()
+        try:
+            self._lines.append({"minutes": minutes})
+        finally:
+            self._lines.close()
 
 
 def _charged(records: list[dict[str, Any]]) -> Charged:

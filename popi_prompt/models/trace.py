@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import secrets
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from popi_prompt.models.redaction import redacted as redacted
 from popi_prompt.models.redaction import redactor
 
 SCHEMA = "popi-prompt/trace/1"
+_START = 4096  # a header is shorter
 _log = logging.getLogger(__name__)
 
 
@@ -29,8 +31,8 @@ class Trace:
 
     With `text=False` the file holds no text of messages or answers, only lengths; errors are named
     by type alone, and users by a hash that is salted anew for every `Trace`. A path that cannot be
-    written is a `UsageError` now; a disk that fails later is reported once to `notify`, and the run
-    goes on.
+    written, or leads to a file of something else, is a `UsageError` now; a disk that fails later is
+    reported once to `notify`, and the run goes on.
     """
 
     def __init__(
@@ -47,6 +49,12 @@ class Trace:
             self._file: int | None = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         except OSError as error:
             raise UsageError(f"cannot write {str(path)!r}: {error.strerror}") from None
+        regular = stat.S_ISREG(os.fstat(self._file).st_mode)  # to read a pipe would wait
+        if regular and not _is_trace(os.read(self._file, _START), path):
+            os.close(self._file)
+            raise UsageError(
+                f"cannot write {str(path)!r}: it is not empty and no trace; name another file"
+            )
         if os.fstat(self._file).st_mode & 0o077:
             os.chmod(path, 0o600)
         self._header = _encoded({"schema": SCHEMA, "text": text})
@@ -137,6 +145,15 @@ def read_trace(path: str | Path, *, notify: Callable[[str], None] = _log.warning
         notify(f"{bad.path}:{bad.line}: the line was cut off, its call is left out")
     if not begun:
         raise DataError("is empty; a trace begins with a line that names its schema", path=path)
+
+
+def _is_trace(start: bytes, path: Path) -> bool:
+    """Whether a file that starts like this is a trace, or empty."""
+    first = start.strip().split(b"\n", 1)[0]
+    try:
+        return not first or _parsed(first, path, 1) is None
+    except DataError:
+        return False
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -58,9 +58,7 @@ class PortraitOptimizer:
         lines, people = _lines(task)
         model = task.door.names["inference"]
         portraits = [
-            Portrait(model, lines, most).without_the_rare(people, _RARE)
-            for most in _MOST
-            if most <= len(lines)
+            Portrait(model, lines, most).without_the_rare(people, _RARE) for most in _MOST if lines
         ]
         return best_of(
             task,
@@ -71,6 +69,7 @@ class PortraitOptimizer:
                     {"statements": each.most},
                 )
                 for each in portraits
+                if each.most <= max(len({line.dimension for line in each.lines}), 1)
             ],
         )
 

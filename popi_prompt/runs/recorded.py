@@ -63,11 +63,12 @@ class Recorded:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the files."""
-        self._ledger.close(0.0 if self._minutes is None else self._minutes())
-        self._failures.close(forget=isinstance(error, Exception))
-        self._curve.close()
-        self._lock()
+        """Close the files: all of them, also where the disk is full."""
+        with ExitStack() as closing:
+            closing.callback(self._lock)
+            closing.callback(self._curve.close)
+            closing.callback(self._failures.close, forget=isinstance(error, Exception))
+            closing.callback(self._ledger.close, 0.0 if self._minutes is None else self._minutes())
 
     def described(self) -> str:
         """Where it is, and what was there already."""
