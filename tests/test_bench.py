@@ -224,6 +224,10 @@ def test_when_the_time_is_over_nothing_is_begun(models: Models, tmp_path: Path) 
     assert [row.name for row in only(done).rows] == [RAW, GOLD]  # what is there is shown
     done = bench([FAMILY], replace(SETTINGS, minutes=0, rows=(RAW, GOLD)), tmp_path / "out")
     assert done.stopped is None
+    new = [replace(FAMILY, name="new"), replace(FAMILY, name="uncompiled", program=None)]
+    done = bench([*new, FAMILY], replace(SETTINGS, minutes=0), tmp_path / "out")
+    assert done.stopped == "the time is over"
+    assert [each.family for each in done.blocks] == ["tastes"]  # whatever comes before it
 
 
 @pytest.mark.parametrize(

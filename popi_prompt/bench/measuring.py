@@ -154,7 +154,8 @@ class Measuring:
     def _compiled(self, family: Family, generator: str) -> Program | None:
         """The program that an earlier run compiled here, or a new one; None where none is wanted.
 
-        Raises `BudgetExceeded` where a cap ended its search: half a search is no benchmark.
+        Raises `BudgetExceeded` where a cap ended its search: half a search is no benchmark, and
+        `TimeOver` before one that cannot be begun.
         """
         settings = self._settings
         path = self._programs / f"{slug(family.name)}--{slug(generator)}.json"
@@ -162,6 +163,8 @@ class Measuring:
             return load(path)
         if not settings.compiles or COMPILED not in settings.rows:
             return None
+        if time.monotonic() > self._until:
+            raise TimeOver
         make_folder(self._programs)
         done = optimize(
             family.users,

@@ -21,6 +21,9 @@ from popi_prompt.models.spent import Spent
 from popi_prompt.report import Report
 
 
+_TIME_OVER = "the time is over"
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """One family on one generator. `program` is a digest of what is compiled, None for nothing."""
@@ -68,8 +71,8 @@ def bench(
 ) -> Bench:
     """Measure every cell that `folder` does not hold yet; the same call goes on where one ended.
 
-    Users are those that the program never saw. At a cap, or when the time is over, it ends with
-    what there is. Raises `UsageError` for cells that were measured under other conditions,
+    Users are those that the program never saw. At a cap it ends with what there is. When the time is
+    over, it measures nothing more, and gives what there is of every family. Raises `UsageError` for cells that were measured under other conditions,
     `ModelError` for a model that cannot be opened, `OptimizationError` for a family that cannot be
     split.
     """
@@ -79,16 +82,17 @@ def bench(
     metered = replace(settings, access=replace(settings.access, meter=meter))
     measuring = Measuring(metered, folder, observer, until)
     blocks: list[Block] = []
+    stopped: str | None = None
     for family in families:
         for generator in settings.generators:
             observer(Noted(f"family {family.name}, generator {generator}"))
             cells: list[Cell] = []
-            stopped = _fill(cells, measuring, family, generator)
+            stopped = _fill(cells, measuring, family, generator) or stopped
             if cells:
                 blocks.append(_block(cells))
-            if stopped is not None:
+            if stopped not in (None, _TIME_OVER):
                 return Bench(tuple(blocks), stopped, meter.spent())
-    return Bench(tuple(blocks), None, meter.spent())
+    return Bench(tuple(blocks), stopped, meter.spent())
 
 
 def _fill(cells: list[Cell], measuring: Measuring, family: Family, generator: str) -> str | None:
@@ -97,7 +101,7 @@ def _fill(cells: list[Cell], measuring: Measuring, family: Family, generator: st
         for cell in measuring.cells(family, generator):
             cells.append(cell)
     except TimeOver:
-        return "the time is over"
+        return _TIME_OVER
     except BudgetExceeded as stop:
         return str(stop)
     return None
