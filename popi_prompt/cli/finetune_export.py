@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -187,16 +188,11 @@ def command(
     """
     access = options.access()
     plan = sampling.plan(files)
-    plan.check()
+    _check(plan, program, [data, *options.reads()])
 
     from popi_prompt.dataset import load_users
-    from popi_prompt.files import check_writable
     from popi_prompt.program import load
-    from popi_prompt.shipped import located
 
-    reading = [located(program), data, *options.reads()]
-    for path in filter(None, (plan.output, plan.validation, plan.samples)):
-        check_writable(path, reading=reading)
     loaded = load(program)
     users = load_users(data)
 
@@ -216,3 +212,12 @@ def command(
     from popi_prompt.cli.finetune_tables import print_export
 
     print_export(done, plan.samples)
+
+
+def _check(plan: Plan, program: Path, reading: Sequence[Path]) -> None:
+    from popi_prompt.files import check_writable
+    from popi_prompt.shipped import located
+
+    plan.check()
+    for path in filter(None, (plan.output, plan.validation, plan.samples)):
+        check_writable(path, reading=[located(program), *reading])
