@@ -20,7 +20,6 @@ from popi_prompt.models.meter import Meter
 from popi_prompt.models.spent import Spent
 from popi_prompt.report import Report
 
-
 _TIME_OVER = "the time is over"
 
 
@@ -71,10 +70,10 @@ def bench(
 ) -> Bench:
     """Measure every cell that `folder` does not hold yet; the same call goes on where one ended.
 
-    Users are those that the program never saw. At a cap it ends with what there is. When the time is
-    over, it measures nothing more, and gives what there is of every family. Raises `UsageError` for cells that were measured under other conditions,
-    `ModelError` for a model that cannot be opened, `OptimizationError` for a family that cannot be
-    split.
+    Users are those that the program never saw. At a cap it ends with what there is. When the time
+    is over, it measures nothing more, and gives what there is of every family. Raises `UsageError`
+    for cells that were measured under other conditions, `ModelError` for a model that cannot be
+    opened, `OptimizationError` for a family that cannot be split.
     """
     make_folder(folder)
     until = math.inf if settings.minutes is None else time.monotonic() + 60 * settings.minutes
