@@ -98,14 +98,23 @@ def pick_user(users: Sequence[User], user_id: str | None, path: Path) -> User:
 
 def write_users(path: str | Path, users: Iterable[User]) -> None:
     """Write users as JSONL, whole or not at all, for their owner alone: mode 0600."""
-    write_jsonl(Path(path), (user_record(user) for user in users))
+    with writing(Path(path), private=True) as file:
+        file.writelines(user_lines(users))
+
+
+def user_lines(users: Iterable[User]) -> Iterator[str]:
+    """Each user as a line of JSON."""
+    return _lines(user_record(user) for user in users)
 
 
 def write_jsonl(path: Path, records: Iterable[Any]) -> None:
     """Write JSON values, one a line, whole or not at all; they hold text of users: mode 0600."""
     with writing(path, private=True) as file:
-        for record in records:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        file.writelines(_lines(records))
+
+
+def _lines(records: Iterable[Any]) -> Iterator[str]:
+    return (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
 
 def fingerprint(users: Sequence[User]) -> str:

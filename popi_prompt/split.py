@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from popi_prompt.dataset import write_users
+from popi_prompt.dataset import user_lines
 from popi_prompt.errors import OptimizationError
-from popi_prompt.files import check_writable, make_folder
+from popi_prompt.files import check_writable, make_folder, writing
 from popi_prompt.schema import User, prompts_in_signals
 
 FRACTIONS = (0.4, 0.25, 0.35)
@@ -131,15 +132,19 @@ def _deal(blocks: list[list[User]], folds: int, rng: np.random.Generator) -> lis
 def write_split(folder: Path, split: Split, *, reading: Sequence[Path] = ()) -> dict[str, Path]:
     """Write the parts as `folder`/train.jsonl, val.jsonl and test.jsonl; the files by part.
 
-    Makes the folder. Raises `UsageError` where it or a file cannot be written, or a file is among
-    those that the caller is `reading`.
+    Makes the folder. All parts are written before the first takes its place. Raises `UsageError`
+    where the folder or a file cannot be written, or a file is among those that the caller is
+    `reading`, and `WriteError` where the disk takes no more.
     """
     make_folder(folder)
     files = {name: folder / f"{name}.jsonl" for name in split.parts}
     for path in files.values():
         check_writable(path, reading=reading)
-    for name, part in split.parts.items():
-        write_users(files[name], part)
+    with ExitStack() as stack:
+        for name, part in split.parts.items():
+            file = stack.enter_context(writing(files[name], private=True))
+            file.writelines(user_lines(part))
+            file.flush()
     return files
 
 

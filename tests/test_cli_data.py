@@ -124,6 +124,17 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_behind(users: Path, tmp_path
     assert list(tmp_path.iterdir()) == [users]
 
 
+def test_a_split_that_a_full_disk_ends_leaves_no_part(users: Path, tmp_path: Path) -> None:
+    parts = tmp_path / "parts"
+    largest_last = ["--fractions", "0.2,0.2,0.6"]
+    size = users.stat().st_size
+    with room(size // 2):
+        refused(1, "test.jsonl': file too large", "split", users, "-o", parts, *largest_last)
+    assert list(parts.iterdir()) == []
+    done("split", users, "-o", parts, *largest_last)
+    assert sorted(path.stem for path in parts.iterdir()) == ["test", "train", "val"]
+
+
 def test_stats(users: Path) -> None:
     assert record("stats", users) == {
         "users": 20,
