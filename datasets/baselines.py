@@ -6,6 +6,7 @@ except words or length: is an answer nearer to what the user liked there than to
 disliked? A tie counts half.
 
     python datasets/baselines.py explain
+    python datasets/baselines.py roleplay --fresh
 """
 
 from __future__ import annotations
@@ -143,16 +144,17 @@ def _cosine(one: Counter[str], other: Counter[str], rarity: Mapping[str, float])
     return common / (norm(one) * norm(other) or 1)
 
 
-def measure(path: Path) -> dict[str, float]:
-    """Each baseline's share of right guesses on the held-out users."""
+def measure(path: Path, fresh: Path | None = None) -> dict[str, float]:
+    """Each baseline's share of right guesses on the held-out users, or on all users of `fresh`."""
     split = split_users(load_users(path))
+    users = split.test if fresh is None else load_users(fresh)
     guesses: dict[str, Guess] = {
         "longest answer": longest,
         "bag of words": bag_of_words(split.train),
         "words of the user's signals": signal_words(split.train),
         "length in the user's signals": signal_length,
     }
-    return {name: share_right(guess, split.test) for name, guess in guesses.items()}
+    return {name: share_right(guess, users) for name, guess in guesses.items()}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -160,8 +162,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     names = sorted(path.parent.name for path in HERE.glob("*/users.jsonl"))
     parser = argparse.ArgumentParser(description="Print the baselines of a family.")
     parser.add_argument("family", choices=names)
+    parser.add_argument("--fresh", action="store_true", help="on the users of later prompts")
     args = parser.parse_args(argv)
-    for name, share in measure(HERE / args.family / "users.jsonl").items():
+    fresh = HERE / "fresh" / f"{args.family}.jsonl" if args.fresh else None
+    if fresh is not None and not fresh.exists():
+        parser.error(f"{args.family} has no fresh users: there is no {fresh}")
+    for name, share in measure(HERE / args.family / "users.jsonl", fresh).items():
         print(f"{name:30} {share:6.1%}")
 
 

@@ -53,8 +53,10 @@ class Composer:
 
     def _kinds(self, comments: bool) -> list[str]:
         count = self._rng.randint(*self._family.signals)
-        drawn = [*DRAWN_KINDS, "comment"] if comments else DRAWN_KINDS
-        return ["preference", *self._rng.sample(drawn, count - 1)]
+        always = ("preference", *self._family.always)
+        every = [*DRAWN_KINDS, "comment"] if comments else DRAWN_KINDS
+        drawn = [kind for kind in every if kind not in self._family.always]
+        return [*always, *self._rng.sample(drawn, count - len(always))]
 
     def _user(
         self,

@@ -68,8 +68,9 @@ class Taste:
 class Family:
     """A bank, the tastes, and how users are made of them.
 
-    `couples` of users share a pair prompt. A user has between `signals` signals. A share of users,
-    `changed`, had the taste of the other user of the couple in the first half of their signals.
+    `couples` of users share a pair prompt. A user has between `signals` signals: a preference, one
+    of each kind in `always`, and others. A share of users, `changed`, had the taste of the other
+    user of the couple in the first half of their signals.
     """
 
     name: str
@@ -78,18 +79,26 @@ class Family:
     couples: int
     signals: tuple[int, int]
     changed: float
+    always: tuple[str, ...] = ()
 
 
 def load_family(folder: Path) -> Family:
-    """Read the bank and the tastes of a family; prompts and texts must be distinct."""
-    lines = (folder / "bank.jsonl").read_text(encoding="utf-8").splitlines()
-    bank = tuple(_prompt(json.loads(line)) for line in lines)
-    _refuse_repeats(folder, [prompt.prompt for prompt in bank])
-    _refuse_repeats(folder, [answer.text for prompt in bank for answer in prompt.answers])
+    """Read the bank and the tastes of a family."""
+    bank = load_bank(folder / "bank.jsonl")
     plan = json.loads((folder / "tastes.json").read_text(encoding="utf-8"))
     tastes = tuple(_taste(name, taste) for name, taste in plan["tastes"].items())
     low, high = plan["signals"]
-    return Family(folder.name, bank, tastes, plan["couples"], (low, high), plan["changed"])
+    always = tuple(plan.get("always", ()))
+    return Family(folder.name, bank, tastes, plan["couples"], (low, high), plan["changed"], always)
+
+
+def load_bank(path: Path) -> tuple[Prompt, ...]:
+    """Read prompts with their answers; prompts and texts must be distinct."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    bank = tuple(_prompt(json.loads(line)) for line in lines)
+    _refuse_repeats(path, [prompt.prompt for prompt in bank])
+    _refuse_repeats(path, [answer.text for prompt in bank for answer in prompt.answers])
+    return bank
 
 
 def _prompt(line: dict[str, Any]) -> Prompt:
@@ -102,7 +111,7 @@ def _taste(name: str, taste: dict[str, Any]) -> Taste:
     return Taste(name, taste["likes"], taste["gold"], **texts)
 
 
-def _refuse_repeats(folder: Path, texts: Sequence[str]) -> None:
+def _refuse_repeats(path: Path, texts: Sequence[str]) -> None:
     for text, count in Counter(texts).items():
         if count > 1:
-            raise ValueError(f"{folder / 'bank.jsonl'}: {text!r} occurs {count} times")
+            raise ValueError(f"{path}: {text!r} occurs {count} times")

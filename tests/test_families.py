@@ -188,6 +188,13 @@ def test_there_are_two_hundred_users_with_signals_of_mixed_kinds(name: str) -> N
     assert {signal.kind for user in users for signal in user.signals} == KINDS
 
 
+def test_in_forum_everybody_says_something_of_themselves(name: str) -> None:
+    if name != "forum":
+        pytest.skip("about personas and comments")
+    for user in users_of(name):
+        assert sum(signal.kind == "persona" for signal in user.signals) == 2
+
+
 def test_building_again_gives_the_same_bytes(name: str, tmp_path: Path) -> None:
     output = tmp_path / "users.jsonl"
     script = str(DATASETS / "build.py")
