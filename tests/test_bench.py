@@ -350,6 +350,17 @@ def test_quick_measures_few_users_and_compiles_nothing() -> None:
     assert not found.compiles
     assert not found.choice
     assert found.rows == SETTINGS.rows
+    assert quick(replace(SETTINGS, minutes=5.0)).minutes == 5.0
+
+
+def test_few_users_are_drawn_and_not_the_first(models: Models, tmp_path: Path) -> None:
+    measured = []
+    for seed in range(4):
+        settings = replace(SETTINGS, rows=(RAW,), held_out=2, seed=seed)
+        report = only(bench([FAMILY], settings, tmp_path / str(seed)))
+        measured.append({outcome.user_id for outcome in row(report, RAW).outcomes})
+    assert all(len(ids) == 2 for ids in measured)
+    assert len(set(map(frozenset, measured))) > 1
 
 
 def test_a_failed_user_is_counted_and_left_out(models: Models, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.comparison import Scoring, measure
 from popi_prompt.contexts import Context, context
 from popi_prompt.dataset import fingerprint
+from popi_prompt.drawing import at_most
 from popi_prompt.errors import BudgetExceeded
 from popi_prompt.events import Observer
 from popi_prompt.files import make_folder
@@ -138,9 +139,8 @@ class Measuring:
             if program is None
             else held_out(program, family.users)
         )
-        return tuple(
-            replace(user, pairs=user.pairs[: settings.pairs]) for user in users[: settings.held_out]
-        )
+        drawn = at_most(users, settings.held_out, settings.seed)
+        return tuple(replace(user, pairs=user.pairs[: settings.pairs]) for user in drawn)
 
     def _scoring(self, door: Door) -> Scoring:
         first = make_scorer(None, door)

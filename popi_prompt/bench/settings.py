@@ -43,6 +43,7 @@ class BenchSettings:
 def quick(settings: BenchSettings) -> BenchSettings:
     """At most ten minutes on 2 cores with the embedded model: 8 users, one pair each, no choice.
 
-    Nothing is compiled.
+    Nothing is compiled, and no end that is set is later for it.
     """
-    return replace(settings, held_out=8, pairs=1, choice=False, compiles=False, minutes=9.0)
+    minutes = 9.0 if settings.minutes is None else min(settings.minutes, 9.0)
+    return replace(settings, held_out=8, pairs=1, choice=False, compiles=False, minutes=minutes)

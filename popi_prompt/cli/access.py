@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,9 +48,14 @@ class AccessOptions:
     trace: Path | None
     no_trace_text: bool
 
-    def reads(self) -> tuple[Path, ...]:
-        """The files that they name to be read, which no output may replace."""
-        return () if self.config is None else (self.config,)
+    def check_outputs(self, outputs: Iterable[Path | None], *reading: Path) -> None:
+        """Raise `UsageError` where one cannot be written, or is among what the command reads."""
+        from popi_prompt.files import check_writable
+
+        read = [path for path in (*reading, self.config) if path is not None]
+        for output in outputs:
+            if output is not None:
+                check_writable(output, reading=read)
 
     def access(self) -> Access:
         """What they mean. Raises `UsageError` for what cannot work."""

@@ -87,12 +87,10 @@ def command(
       popi-prompt evaluate p.json users.jsonl --scorer likelihood --scorer choice --rows raw,gold
     """
     from popi_prompt.dataset import load_users
-    from popi_prompt.files import check_writable
     from popi_prompt.program import load
     from popi_prompt.shipped import located
 
-    if html is not None:
-        check_writable(html, reading=[located(program), data, *options.reads()])
+    options.check_outputs([html], located(program), data)
     access = options.access()
     rows = _rows(wanted.rows)
     loaded = load(program)

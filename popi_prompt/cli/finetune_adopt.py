@@ -89,21 +89,21 @@ def command(
       popi-prompt finetune adopt 3f9a program.json users.jsonl -o tuned.json
     """
     from popi_prompt.dataset import load_users
-    from popi_prompt.files import check_writable
     from popi_prompt.program import load
     from popi_prompt.shipped import located
 
-    check_writable(wanted.output, reading=[located(program), data, *options.reads()])
+    options.check_outputs([wanted.output], located(program), data)
     access = options.access()
     record, provider = found(folder(wanted.jobs_folder), job)
     loaded = load(program)
 
+    from popi_prompt.drawing import at_most
     from popi_prompt.finetune.adopt import tuned_route
     from popi_prompt.seen import held_out as never_seen
 
     tuned = tuned_route(record, provider, wanted.model, access.roles.get("inference"))
     users = load_users(data, need_pairs=True)
-    measured = never_seen(loaded, users)[: wanted.held_out]
+    measured = at_most(never_seen(loaded, users), wanted.held_out, loaded.origin.seed)
     done = _measure(loaded, tuned, measured, wanted, access)
     kept = done.won or wanted.force
     if kept:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -188,11 +187,13 @@ def command(
     """
     access = options.access()
     plan = sampling.plan(files)
-    _check(plan, program, [data, *options.reads()])
 
     from popi_prompt.dataset import load_users
     from popi_prompt.program import load
+    from popi_prompt.shipped import located
 
+    plan.check()
+    options.check_outputs([plan.output, plan.validation, plan.samples], located(program), data)
     loaded = load(program)
     users = load_users(data)
 
@@ -212,12 +213,3 @@ def command(
     from popi_prompt.cli.finetune_tables import print_export
 
     print_export(done, plan.samples)
-
-
-def _check(plan: Plan, program: Path, reading: Sequence[Path]) -> None:
-    from popi_prompt.files import check_writable
-    from popi_prompt.shipped import located
-
-    plan.check()
-    for path in filter(None, (plan.output, plan.validation, plan.samples)):
-        check_writable(path, reading=[located(program), *reading])

@@ -93,7 +93,7 @@ def command(
 
     \b
     Examples:
-      popi-prompt finetune submit train.jsonl --validation validation.jsonl \\
+      popi-prompt finetune submit train.jsonl --validation train.validation.jsonl \\
         --model gpt-4o-mini-2024-07-18 --epochs 3
       popi-prompt finetune submit pairs.jsonl --method preference --beta 0.1 \\
         --model my-model --api-base http://127.0.0.1:8000/v1

@@ -42,12 +42,10 @@ def command(
       popi-prompt infer programs/tastes.json datasets/tastes.jsonl -o summaries.jsonl
     """
     from popi_prompt.dataset import load_users
-    from popi_prompt.files import check_writable
     from popi_prompt.program import load
     from popi_prompt.shipped import located
 
-    if output is not None:
-        check_writable(output, reading=[located(program), users, *options.reads()])
+    options.check_outputs([output], located(program), users)
     access = options.access()
     loaded = load(program)
     people = load_users(users)

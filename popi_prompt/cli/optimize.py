@@ -11,6 +11,7 @@ import click
 from popi_prompt.cli.access import AccessOptions, access_options, print_bill
 from popi_prompt.cli.recording import RecordingOptions, recording_options
 from popi_prompt.cli.search import SearchOptions, search_options
+from popi_prompt.errors import UsageError
 
 if TYPE_CHECKING:
     from popi_prompt.cli.progress import Display
@@ -62,8 +63,12 @@ def command(
     from popi_prompt.dataset import load_users
     from popi_prompt.front import front_path, save_front
 
-    outputs = _outputs(output, search, untuned)
-    _check(outputs, [data, *options.reads()], untuned, dry_run)
+    if dry_run and untuned:
+        raise UsageError(
+            "--untuned calls no model, so there is nothing to estimate; drop --dry-run"
+        )
+    if not dry_run:
+        options.check_outputs(_outputs(output, search, untuned), data)
     search.maximised()
     search.searched_by()
     access = options.access()
@@ -80,19 +85,6 @@ def command(
         if done.front:
             save_front(done.front, front_path(output))
         _print(done, data, output, as_json)
-
-
-def _check(outputs: Sequence[Path], reading: Sequence[Path], untuned: bool, dry_run: bool) -> None:
-    from popi_prompt.errors import UsageError
-    from popi_prompt.files import check_writable
-
-    if not dry_run:
-        for path in outputs:
-            check_writable(path, reading=reading)
-    elif untuned:
-        raise UsageError(
-            "--untuned calls no model, so there is nothing to estimate; drop --dry-run"
-        )
 
 
 def _outputs(output: Path, search: SearchOptions, untuned: bool) -> list[Path]:
