@@ -13,7 +13,10 @@ from popi_prompt.files import write_text
 
 
 def write_results(folder: Path, done: Bench, command: str) -> dict[str, Any]:
-    """Write the three files and give the record; ids of users and texts are in none of them."""
+    """Write the three files and give the record.
+
+    They hold no ids of users, and no text but error messages, which may quote an answer.
+    """
     record = {"command": command, **done.as_record()}
     for block in record["blocks"]:
         for row in block["rows"]:

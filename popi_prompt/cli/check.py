@@ -71,7 +71,7 @@ class CheckOptions:
 @access_options
 @click.option("--json", "as_json", is_flag=True, help="Print figures and verdict as JSON.")
 def command(data: Path, wanted: CheckOptions, as_json: bool, options: AccessOptions) -> None:
-    """Check users in DATA for headroom before anything is optimized. Writes nothing.
+    """Check users in DATA for headroom before anything is optimized.
 
     Says for every scorer whether telling the generator about the person (the true taste, or the
     signals where it is not known) beats telling it nothing, whether another person's text does

@@ -52,7 +52,7 @@ def _table(parts: Mapping[str, PartReport]) -> Table:
         "USD an epoch": [_usd(part) for part in parts.values()],
         "best minus mean reward": [_gap(part, "mean") for part in parts.values()],
         "best minus worst": [_gap(part, "worst") for part in parts.values()],
-        "best minus the program's own": [_gap(part, "program") for part in parts.values()],
+        "best minus the greedy one": [_gap(part, "program") for part in parts.values()],
     }
     for name, cells in rows.items():
         table.add_row(name, *cells)

@@ -65,7 +65,7 @@ def command(
 
     if dry_run and untuned:
         raise UsageError(
-            "--untuned calls no model, so there is nothing to estimate; drop --dry-run"
+            "--untuned searches and measures nothing: nothing to estimate; drop --dry-run"
         )
     if not dry_run:
         options.check_outputs(_outputs(output, search, untuned), data)

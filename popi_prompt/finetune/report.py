@@ -32,7 +32,8 @@ class Tokens:
 class Gaps:
     """Means over users of how far the best summary is ahead, in the reward's unit.
 
-    `mean`: of the mean of all drawn; `worst`: of the worst; `program`: of the program's own.
+    `mean`: of the mean of all drawn; `worst`: of the worst; `program`: of the one that is written
+    greedily, which is what the program tells where it has no menu.
     """
 
     users: int
