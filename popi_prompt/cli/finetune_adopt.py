@@ -78,7 +78,7 @@ def command(
     """Put the model of JOB in the place of PROGRAM's inference model, and compare the two on the
     held-out users of DATA, beside no context, the untuned summary and gold.
 
-    The new program has PROGRAM's instruction, no demonstrations and no menu: the tuned model writes.
+    The new program has PROGRAM's instruction, no demonstrations and no menu: its model writes.
     It is saved only where the 95% interval of the difference in D, paired over users, lies above 0;
     else exit code 1.
 
