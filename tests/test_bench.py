@@ -19,19 +19,23 @@ from popi_prompt.bench import (
     BenchSettings,
     Family,
     bench,
+    compiling,
     load_families,
     quick,
     write_results,
 )
-from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
+from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate, Menu
 from popi_prompt.cli.main import cli
 from popi_prompt.dataset import fingerprint, write_users
 from popi_prompt.errors import BadResponse, DataError, ModelError, UsageError
+from popi_prompt.events import Event, Noted
 from popi_prompt.models import door as door_module
 from popi_prompt.models.access import Access
+from popi_prompt.models.config import RoleConfig
 from popi_prompt.models.model import Sampling
 from popi_prompt.models.route import Route
 from popi_prompt.models.spent import Caps
+from popi_prompt.optimized import Optimized
 from popi_prompt.program import Origin, Program, load
 from popi_prompt.prompts import Messages
 from popi_prompt.report import Report
@@ -46,7 +50,7 @@ from popi_prompt.rows import (
     UNTUNED,
     Row,
 )
-from popi_prompt.schema import Pair
+from popi_prompt.schema import Pair, User
 from popi_prompt.seen import held_out
 from popi_prompt.split import split_users
 from popi_prompt.testing import FakeChatModel, FakeModel
@@ -224,7 +228,12 @@ def test_when_the_time_is_over_nothing_is_begun(models: Models, tmp_path: Path) 
     assert [row.name for row in only(done).rows] == [RAW, GOLD]  # what is there is shown
     done = bench([FAMILY], replace(SETTINGS, minutes=0, rows=(RAW, GOLD)), tmp_path / "out")
     assert done.stopped is None
-    new = [replace(FAMILY, name="new"), replace(FAMILY, name="uncompiled", program=None)]
+    uncompiled = Family("uncompiled", PEOPLE)
+    raw = replace(SETTINGS, rows=(RAW,), inference_model="fake/i")
+    bench([uncompiled], raw, tmp_path / "out")
+    shown = replace(SETTINGS, minutes=0, inference_model="fake/i")
+    assert [row.name for row in only(bench([uncompiled], shown, tmp_path / "out")).rows] == [RAW]
+    new = [replace(FAMILY, name="new"), replace(FAMILY, name="unseen", program=None)]
     done = bench([*new, FAMILY], replace(SETTINGS, minutes=0), tmp_path / "out")
     assert done.stopped == "the time is over"
     assert [each.family for each in done.blocks] == ["tastes"]  # whatever comes before it
@@ -314,6 +323,118 @@ def test_without_a_program_one_is_compiled_once_for_each_generator(
     asked = models.asked
     assert bench([family], settings, tmp_path / "out").blocks == first.blocks
     assert models.asked == asked
+
+
+def test_what_was_compiled_is_measured_as_it_is_read_again(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    menu = Menu("fake/i", ("Likes plain words.", "Likes technical terms."), (-1 / 3, -2 / 3))
+    candidate = replace(COMPILED_CANDIDATE, menu=menu)
+    found = program(candidate, dataset=fingerprint(PEOPLE))
+    none = Report((), "likelihood", "", "nats")
+    done = Optimized(found, none, split_users(PEOPLE), candidate)
+    monkeypatch.setattr(compiling, "optimize", lambda *args, **kwargs: done)
+    settings = replace(SETTINGS, inference_model="fake/i")
+    first = bench([Family("tastes", PEOPLE)], settings, tmp_path / "out")
+    assert bench([Family("tastes", PEOPLE)], settings, tmp_path / "out").blocks == first.blocks
+
+
+@pytest.mark.parametrize(
+    ("users", "changes", "says"),
+    [
+        (PEOPLE, {"seed": 1}, "was compiled with seed 0, this run has 1; remove it"),
+        (PEOPLE[1:], {}, "was compiled with users 'sha256:"),
+        (PEOPLE, {"inference_model": "fake/g"}, "was compiled with inference model 'fake/i'"),
+    ],
+)
+def test_a_program_that_was_compiled_otherwise_is_not_taken_for_this_run(
+    models: Models, tmp_path: Path, users: tuple[User, ...], changes: dict[str, Any], says: str
+) -> None:
+    settings = replace(SETTINGS, inference_model="fake/i", trials=1, rows=(COMPILED,))
+    bench([Family("tastes", PEOPLE)], settings, tmp_path / "out")
+    with pytest.raises(UsageError, match=says):
+        bench([Family("tastes", users)], replace(settings, **changes), tmp_path / "out")
+
+
+def test_families_whose_names_no_file_can_have_are_kept_apart(
+    models: Models, tmp_path: Path
+) -> None:
+    families = [Family("\u65e5\u672c", PEOPLE[:6], program())]
+    families += [Family("\u4e2d\u56fd", PEOPLE[6:], program()), Family("_", PEOPLE, program())]
+    families += [Family("x" * 90, PEOPLE, program()), Family("x" * 91, PEOPLE, program())]
+    settings = replace(SETTINGS, rows=(RAW,))
+    first = bench(families, settings, tmp_path / "out")
+    assert len(cells(tmp_path / "out")) == 5
+    assert bench(families, settings, tmp_path / "out").blocks == first.blocks
+
+
+def test_names_with_one_file_name_are_an_error(models: Models, tmp_path: Path) -> None:
+    bench([FAMILY], replace(SETTINGS, generators=("fake/g",)), tmp_path / "out")
+    with pytest.raises(UsageError, match="was measured with generator 'fake/g', this run has"):
+        bench([FAMILY], replace(SETTINGS, generators=("fake_g",)), tmp_path / "out")
+
+
+def test_a_model_that_is_reached_otherwise_is_another_measurement(
+    models: Models, tmp_path: Path
+) -> None:
+    bench([FAMILY], SETTINGS, tmp_path / "out")
+    warmer = Access(roles={"inference": RoleConfig(settings={"temperature": 1.3})})
+    unasked = replace(SETTINGS, access=warmer, rows=(NO_CONTEXT, RAW, RETRIEVED, GOLD))
+    bench([FAMILY], unasked, tmp_path / "out")
+    with pytest.raises(UsageError, match="measured with routes {}, this run has {'inference'"):
+        bench([FAMILY], replace(SETTINGS, access=warmer), tmp_path / "out")
+    paced = Access(
+        roles={"inference": RoleConfig(settings={"rpm": 3, "price_in": 1.0, "price_out": 1.0})}
+    )
+    bench([FAMILY], replace(SETTINGS, access=paced), tmp_path / "out")
+
+
+def test_a_row_in_which_everybody_failed_is_tried_again(models: Models, tmp_path: Path) -> None:
+    models.fails = lambda messages: BadResponse("network down")
+    settings = replace(SETTINGS, rows=(NO_CONTEXT, RAW), choice=False)
+    assert not row(only(bench([FAMILY], settings, tmp_path / "out")), RAW).scored
+    models.fails = lambda messages: None
+    done = bench([FAMILY], settings, tmp_path / "out")
+    assert len(row(only(done), RAW).outcomes) == len(PEOPLE)
+
+
+def test_rows_stand_in_their_order_whenever_they_were_measured(
+    models: Models, tmp_path: Path
+) -> None:
+    bench([FAMILY], replace(SETTINGS, rows=(RETRIEVED, UNTUNED)), tmp_path / "out")
+    done = bench([FAMILY], SETTINGS, tmp_path / "out")
+    assert [each.name for each in only(done).rows] == list(BENCH_ROWS)
+
+
+def test_a_folder_is_of_one_run_at_a_time(models: Models, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def meanwhile(messages: Messages) -> ModelError | None:
+        if not said:
+            said.append("once")
+            with pytest.raises(UsageError, match="another process measures in"):
+                bench([FAMILY], SETTINGS, tmp_path / "out")
+        return None
+
+    models.fails = meanwhile
+    bench([FAMILY], SETTINGS, tmp_path / "out")
+    assert said
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"cells"}
+
+
+def test_data_that_is_not_the_programs_own_is_said(models: Models, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Noted):
+            said.append(event.text)
+
+    settings = replace(SETTINGS, rows=(RAW,))
+    own = Family("own", PEOPLE, program(dataset=fingerprint(PEOPLE)))
+    bench([own], settings, tmp_path / "own", hear)
+    assert not any("not the data" in text for text in said)
+    bench([FAMILY], settings, tmp_path / "other", hear)
+    assert any("'tastes' is not the data that its program was compiled from" in t for t in said)
 
 
 def test_where_nothing_is_to_be_compiled_the_row_is_left_out(

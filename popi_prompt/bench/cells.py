@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from popi_prompt.rows import Row
 from popi_prompt.scorers.scorer import PairScore
 
 _NO_SLUG = re.compile(r"[^A-Za-z0-9.]+")
+_LONGEST = 80
+_USUAL: dict[str, Any] = {"routes": {}}  # of cells that do not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Cells:
     def read(
         self, family: str, generator: str, name: str, conditions: Mapping[str, Any]
     ) -> Cell | None:
-        """The cell, if it was measured.
+        """The cell, if it was measured; what else decided it than `conditions` does not matter.
 
         Raises `UsageError` where it was measured under other conditions, `DataError` for a file
         that is no cell.
@@ -52,13 +55,14 @@ class Cells:
         except (KeyError, TypeError, ValueError, AttributeError):
             problem = "is no cell of a benchmark; remove it, and it is measured again"
             raise DataError(problem, path=path) from None
-        before = cell.conditions
-        for key in {**conditions, **before}:
-            if before.get(key) != conditions.get(key):
+        told = {"family": family, "generator": generator, **conditions}
+        before = {"family": cell.family, "generator": cell.generator, **cell.conditions}
+        for key, now in told.items():
+            there = before.get(key, _USUAL.get(key))
+            if there != now:
                 raise UsageError(
-                    f"{str(path)!r} was measured with {key} {before.get(key)!r}, this run has "
-                    f"{conditions.get(key)!r}; remove it to measure it again, or name another "
-                    "folder with -o"
+                    f"{str(path)!r} was measured with {key} {there!r}, this run has {now!r}; "
+                    "remove it to measure it again, or name another folder with -o"
                 )
         return cell
 
@@ -81,8 +85,11 @@ class Cells:
 
 
 def slug(name: str) -> str:
-    """The name as part of a file's name."""
-    return _NO_SLUG.sub("-", name).strip("-.")[-80:]
+    """The name as part of a file's name; what that cannot hold is told apart by a digest."""
+    found = _NO_SLUG.sub("-", name).strip("-.")
+    if name.isascii() and 0 < len(found) <= _LONGEST:
+        return found
+    return f"{found[-_LONGEST:]}-{sha256(name.encode()).hexdigest()[:8]}".lstrip("-")
 
 
 def _row_record(row: Row) -> dict[str, Any]:

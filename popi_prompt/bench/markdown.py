@@ -48,9 +48,10 @@ def _at_a_glance(blocks: Sequence[Record]) -> Iterator[str]:
 def _block(block: Record) -> Iterator[str]:
     yield f"## {block['family']}, {block['generator']}\n"
     program = block["program"] or "none"
+    summaries = f"summaries by {block['inference']}" if block["inference"] else "no summaries"
     yield (
-        f"{block['users']} held-out users, D in {block['unit']} by {block['scorer']}; summaries by "
-        f"{block['inference']}, program {program}; {block['seconds']:.0f} s.\n"
+        f"{block['users']} held-out users, D in {block['unit']} by {block['scorer']}; {summaries}, "
+        f"program {program}; {block['seconds']:.0f} s.\n"
     )
     prefers = [key for key in block["prefers"] if any(row[key] for row in block["rows"])]
     yield _line(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from popi_prompt.bench.cells import Cell
 from popi_prompt.bench.families import Family
 from popi_prompt.bench.measuring import Measuring, TimeOver
-from popi_prompt.bench.settings import BenchSettings
-from popi_prompt.errors import BudgetExceeded
+from popi_prompt.bench.settings import BENCH_ROWS, BenchSettings
+from popi_prompt.errors import BudgetExceeded, UsageError
 from popi_prompt.events import Noted, Observer, ignore
 from popi_prompt.files import make_folder
 from popi_prompt.models.meter import Meter
@@ -25,11 +28,15 @@ _TIME_OVER = "the time is over"
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One family on one generator. `program` is a digest of what is compiled, None for nothing."""
+    """One family on one generator.
+
+    `program` is a digest of what is compiled, None for nothing; `inference` is None where nothing
+    was summarized.
+    """
 
     family: str
     generator: str
-    inference: str
+    inference: str | None
     program: str | None
     report: Report
     seconds: float
@@ -76,6 +83,13 @@ def bench(
     opened, `OptimizationError` for a family that cannot be split.
     """
     make_folder(folder)
+    with _alone(folder):
+        return _bench(families, settings, folder, observer)
+
+
+def _bench(
+    families: Sequence[Family], settings: BenchSettings, folder: Path, observer: Observer
+) -> Bench:
     until = math.inf if settings.minutes is None else time.monotonic() + 60 * settings.minutes
     meter = settings.access.meter or Meter(settings.access.caps, observer)
     metered = replace(settings, access=replace(settings.access, meter=meter))
@@ -94,6 +108,28 @@ def bench(
     return Bench(tuple(blocks), stopped, meter.spent())
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two runs would both compile, and pay, and measure one program with cells of the other."""
+    path = folder / ".lock"
+    try:
+        lock = FileLock(path, timeout=0, mode=0o600)
+        lock.acquire()
+    except Timeout:
+        raise UsageError(
+            f"another process measures in {str(folder)!r}; wait for it, or name another folder "
+            "with -o"
+        ) from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"cannot use the folder {str(folder)!r}: {reason}") from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
 def _fill(cells: list[Cell], measuring: Measuring, family: Family, generator: str) -> str | None:
     """Add the cells of a family on a generator; why it ended before the last one, if it did."""
     try:
@@ -107,14 +143,18 @@ def _fill(cells: list[Cell], measuring: Measuring, family: Family, generator: st
 
 
 def _block(cells: Sequence[Cell]) -> Block:
-    conditions = cells[0].conditions
-    (name, prefers, unit), *others = conditions["scorers"]
+    cells = sorted(cells, key=lambda cell: BENCH_ROWS.index(cell.row.name))
+    (name, prefers, unit), *others = cells[0].conditions["scorers"]
     rows = tuple(cell.row for cell in cells)
     return Block(
         family=cells[0].family,
         generator=cells[0].generator,
-        inference=conditions["inference"],
-        program=next(filter(None, (cell.conditions.get("program") for cell in cells)), None),
+        inference=_first(cells, "inference"),
+        program=_first(cells, "program"),
         report=Report(rows, name, prefers, unit, tuple(label for _, label, _ in others)),
         seconds=sum(cell.seconds for cell in cells),
     )
+
+
+def _first(cells: Sequence[Cell], key: str) -> str | None:
+    return next(filter(None, (cell.conditions.get(key) for cell in cells)), None)

@@ -56,6 +56,11 @@ def differences(there: Config, here: Config) -> str:
     return ", ".join([*shown, *more])
 
 
+def deciding(route: Route) -> dict[str, JSON]:
+    """What decides the answers of a route; no key of a provider is in it."""
+    return {name: each for name, each in _route(route).items() if name not in _ON_THE_WAY}
+
+
 def _deciding(config: Config) -> dict[str, JSON]:
     models = {
         role: {name: value for name, value in route.items() if name not in _ON_THE_WAY}

@@ -1,0 +1,68 @@
+"""What decides the figures of a cell: under other conditions it is another measurement."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import astuple
+from typing import Any
+
+from popi_prompt.candidate import Candidate
+from popi_prompt.comparison import Scoring
+from popi_prompt.dataset import fingerprint
+from popi_prompt.models.route import Route
+from popi_prompt.rows import COMPILED, NO_CONTEXT, UNTUNED
+from popi_prompt.runs.config import deciding
+from popi_prompt.schema import User
+
+_INFERRED = (UNTUNED, COMPILED)
+_PRICES = {"price_in", "price_out"}
+
+
+def conditions(
+    name: str, candidate: Candidate, users: Sequence[User], scoring: Scoring
+) -> dict[str, Any]:
+    """Those of a row, as plain JSON values; of models only what the row asks."""
+    names, routes = scoring.door.names, scoring.door.routes
+    scorers = (scoring.scorer, *scoring.also)
+    judged = any(scorer.name == "judge" for scorer in scorers)
+    inferred = name in _INFERRED
+    roles = ["generator", *(["inference"] if inferred else []), *(["judge"] if judged else [])]
+    return {
+        "users": fingerprint(users),
+        **({"inference": names["inference"]} if inferred else {}),
+        "judge": names["judge"] if judged else None,
+        "scorers": [[each.name, each.prefers_label, each.unit] for each in scorers],
+        "routes": {role: own for role in roles if (own := unusual(routes[role]))},
+        **_told_by(name, candidate),
+    }
+
+
+def unusual(route: Route) -> dict[str, Any]:
+    """What decides its answers beside the model's name, where it is not as usual."""
+    usual = deciding(Route(route.model))
+    return {
+        key: value
+        for key, value in deciding(route).items()
+        if value != usual[key] and key not in _PRICES
+    }
+
+
+def _told_by(name: str, candidate: Candidate) -> dict[str, Any]:
+    """What of the program decides a row: nothing, how it tells a text, or all of it."""
+    if name in (NO_CONTEXT, UNTUNED):
+        return {}
+    conditioning = [candidate.conditioning.place, candidate.conditioning.wording]
+    if name != COMPILED:
+        return {"conditioning": conditioning}
+    text = json.dumps(
+        [
+            candidate.instruction,
+            candidate.view,
+            [[demo.signals, demo.summary] for demo in candidate.demonstrations],
+            conditioning,
+            *([astuple(candidate.menu)] if candidate.menu else []),
+        ]
+    )
+    return {"program": hashlib.sha256(text.encode()).hexdigest()[:16]}
