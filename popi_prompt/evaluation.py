@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TypeVar
 
-from popi_prompt.errors import ModelError
+from popi_prompt.errors import BadResponse, ModelError
 from popi_prompt.events import Advanced, Observer, ignore
 from popi_prompt.generator import Generator
 from popi_prompt.models.attribution import attributed
@@ -106,7 +106,12 @@ class Metric:
     reward: Reward
 
     def outcome(self, user: User, told: Told) -> Outcome:
-        """Score all pairs of a user under what is told. Raises `ModelError` that names the user."""
+        """Score all pairs of a user under what is told.
+
+        Raises `ModelError` that names the user, also where there are no pairs.
+        """
+        if not user.pairs:
+            raise BadResponse("there are no pairs", user_id=user.user_id)
         quoted = (told.giver,) if isinstance(told, Borrowed) else None
         told = told.text if isinstance(told, Borrowed) else told
         with attributed(user_id=user.user_id, quoted=quoted):
@@ -141,13 +146,14 @@ def evaluate(
 ) -> tuple[Result, ...]:
     """Score every user under the summary that `summarize` gives; results in the users' order.
 
+    A user without pairs is a failure, and no summary is asked for.
     Users are sent in the order of their signals, so that a model that keeps prefixes, embedded or
     hosted, finds the last one's again.
     """
 
     def one(user: User) -> Result:
         try:
-            return metric.outcome(user, summarize(user))
+            return metric.outcome(user, summarize(user) if user.pairs else None)
         except ModelError as error:
             return Failure(user.user_id, str(error))
         finally:

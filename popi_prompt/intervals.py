@@ -15,6 +15,7 @@ from popi_prompt.errors import OptimizationError
 
 RESAMPLES = 10_000
 FEWEST = 4  # of fewer values no interval is known
+FEWEST_ALIKE = 6  # of values all alike: 5 of 5 have p = 0.06 in a two-sided sign test, 6 of 6 0.03
 MOST = 1_000  # of more values the mean is as good as normal, and resamples take gigabytes
 _LEAST_SPREAD = 0.4
 _SAME = 1e-9
@@ -63,7 +64,8 @@ def bootstrap(
     the same interval.
 
     Of more than 1,000 values q is the normal distribution's, 1.96. Fewer than 4 values have no
-    bounds. Raises `OptimizationError` without values.
+    bounds. Values that are all alike have no spread to go by: see `_alike`. Raises
+    `OptimizationError` without values.
     """
     if not values:
         raise OptimizationError("nothing to compare: no user could be scored in both rows")
@@ -73,9 +75,27 @@ def bootstrap(
         return Interval(mean, lowest, highest)
     spread = float(array.std(ddof=1))
     if spread <= max(1e-12 * float(np.abs(array).max()), np.finfo(np.float64).tiny):
-        return Interval(mean, mean, mean)
+        return _alike(mean, len(array), lowest, highest)
     half = spread * _critical((array - mean) / spread)
     return Interval(mean, max(mean - half, lowest), min(mean + half, highest))
+
+
+def _alike(value: float, count: int, lowest: float, highest: float) -> Interval:
+    """The interval of `count` values that are all `value`.
+
+    At a limit, as of shares that are all 1, it is as wide as the exact interval of `count` out of
+    `count`: of people of whom a share below 0.025 ** (1 / count) is at the limit, so many alike
+    are drawn in less than 2.5% of all cases, and the others are the whole range away at most.
+    Source: C. J. Clopper, E. S. Pearson, Biometrika 26 (1934) 404-413. Elsewhere there is no
+    width; fewer than 6 values have no bounds, but for zeros, which claim nothing.
+    """
+    span = highest - lowest
+    if math.isfinite(span) and min(value - lowest, highest - value) <= _SAME:
+        reach = span * (1 - 0.025 ** (1 / count))
+        return Interval(value, max(value - reach, lowest), min(value + reach, highest))
+    if value != 0 and count < FEWEST_ALIKE:
+        return Interval(value, lowest, highest)
+    return Interval(value, value, value)
 
 
 def _critical(deviations: NDArray[np.float64]) -> float:

@@ -27,6 +27,8 @@ class Scores:
 class Origin:
     """How a program came to be; `scores_*` are None where nothing was measured.
 
+    `trials` are those that the optimizer had told of when the program was made: all of them, but
+    for one that was kept on the way.
     Synthetic `demos` show invented people; that they share no run of six words with any text of
     `users_checked` users was checked when the program was made.
     """

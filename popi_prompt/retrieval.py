@@ -31,7 +31,7 @@ class Similarity(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """The `count` signals most like a prompt."""
+    """The `count` signals most like a prompt; none where `count` is 0."""
 
     similarity: Similarity
     count: int = RETRIEVED_SIGNALS
@@ -39,7 +39,8 @@ class Retrieval:
     def of(self, prompt: str, signals: Sequence[Signal]) -> tuple[Signal, ...]:
         """In the order in which they were given; of two equally alike the later one stays."""
         alike = self.similarity(prompt, signals)
-        best = sorted(range(len(signals)), key=lambda i: (alike[i], i))[-self.count :]
+        order = sorted(range(len(signals)), key=lambda i: (alike[i], i), reverse=True)
+        best = order[: max(self.count, 0)]
         return tuple(signals[i] for i in sorted(best))
 
 
@@ -77,7 +78,7 @@ class Words:
 
 
 class Embeddings:
-    """Cosine of the embeddings by the door's role "embedding"."""
+    """Cosine of the embeddings by the door's role "embedding"; 0 to one of no length."""
 
     def __init__(self, door: Door):
         self._door = door
@@ -89,7 +90,8 @@ class Embeddings:
 
     def _direction(self, text: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         vector = np.array(self._door.embedding("embedding", text), dtype=np.float64)
-        direction: np.ndarray[tuple[int], np.dtype[np.float64]] = vector / np.linalg.norm(vector)
+        length = float(np.linalg.norm(vector)) or 1.0
+        direction: np.ndarray[tuple[int], np.dtype[np.float64]] = vector / length
         return direction
 
 

@@ -6,15 +6,31 @@ from collections.abc import Sequence
 
 from popi_prompt.dataset import fingerprint
 from popi_prompt.drawing import sample
+from popi_prompt.events import Noted, Observer, ignore
 from popi_prompt.program import Program
 from popi_prompt.schema import User
 from popi_prompt.split import Split, split_users
 
+_OTHER_DATA = (
+    "DATA is not what the program was compiled from, so all its users are measured; any whom the "
+    "program learnt from are not held out: give the file that it was compiled from to leave them "
+    "out"
+)
 
-def held_out(program: Program, users: Sequence[User]) -> tuple[User, ...]:
-    """The users a program never saw: the test part of its own data, all users of other data."""
+
+def held_out(
+    program: Program, users: Sequence[User], observer: Observer = ignore
+) -> tuple[User, ...]:
+    """The users a program never saw: the test part of its own data, all users of other data.
+
+    Data that differ from its own in a single user are other data, and may hold users it has seen:
+    the observer is told.
+    """
     split = own_split(program, users)
-    return tuple(user for user in users if user.pairs) if split is None else split.test
+    if split is not None:
+        return split.test
+    observer(Noted(_OTHER_DATA))
+    return tuple(user for user in users if user.pairs)
 
 
 def own_split(program: Program, users: Sequence[User]) -> Split | None:

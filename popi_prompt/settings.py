@@ -10,7 +10,7 @@ from popi_prompt.events import Observer, ignore
 from popi_prompt.models.access import Access
 from popi_prompt.models.door import Door
 from popi_prompt.optimizers import Optimizer
-from popi_prompt.optimizers.effort import EFFORTS, MEDIUM, Auto, Effort, effort_for
+from popi_prompt.optimizers.effort import EFFORTS, Auto, Effort, effort_for
 from popi_prompt.rewards import PopiReward, Reward
 from popi_prompt.scorers import Scorer
 
@@ -64,9 +64,7 @@ class Settings:
     def effort(self) -> Effort:
         """How much the search looks at."""
         effort = effort_for(self.auto, self.access.caps.calls)
-        if self.auto is not None:
-            return effort
-        return effort.with_trials(MEDIUM.trials if self.trials is None else self.trials)
+        return effort if self.trials is None else effort.with_trials(self.trials)
 
     def names(self) -> dict[str, str]:
         """Models by role."""

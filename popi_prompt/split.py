@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -50,10 +51,10 @@ def split_users(
 
     Users who share a pair prompt stay together. Where too many do (everybody answered the same
     prompts), users are split first, the prompts too, and pairs on the wrong side are dropped.
-    Val and test hold at most `MOST_HELD_OUT` users each; train takes the rest. Raises
-    `OptimizationError` if a part would be empty.
+    Val and test hold at most `MOST_HELD_OUT` users each; train takes the rest. The order in which
+    users are given does not matter. Raises `OptimizationError` if a part would be empty.
     """
-    with_pairs = [user for user in users if user.pairs]
+    with_pairs = _with_pairs(users)
     seen = {normal(prompt) for user in with_pairs for prompt in prompts_in_signals(user)}
     blocks = _blocks(with_pairs)
     if len(blocks) < 3 or max(map(len, blocks)) > max(fractions[0] * len(with_pairs), 1):
@@ -61,6 +62,11 @@ def split_users(
     else:
         parts = _by_block(blocks, seen, seed, fractions)
     return _made(with_pairs, parts)
+
+
+def _with_pairs(users: Iterable[User]) -> list[User]:
+    """By id, so that a file says the same in any order of its lines."""
+    return sorted((user for user in users if user.pairs), key=attrgetter("user_id"))
 
 
 def _made(with_pairs: Sequence[User], parts: list[list[User]]) -> Split:
@@ -87,10 +93,10 @@ def split_folds(users: Sequence[User], folds: int, *, seed: int = 0) -> tuple[Sp
     Users are dealt into `folds` parts, those who share a pair prompt into the same. Each part is
     `test` once, the next one is then `val`; whoever has a pair prompt that occurs in signals is
     learnt from in every split. Where too many users share prompts, the prompts are
-    dealt, too, and pairs on the wrong side are dropped. Raises `OptimizationError` if a part of a
-    split would be empty.
+    dealt, too, and pairs on the wrong side are dropped. The order in which users are given does not
+    matter. Raises `OptimizationError` if a part of a split would be empty.
     """
-    with_pairs = [user for user in users if user.pairs]
+    with_pairs = _with_pairs(users)
     seen = _signal_prompts(with_pairs)
     blocks = [block for block in _blocks(with_pairs) if seen.isdisjoint(_pair_prompts(block))]
     rng = np.random.default_rng(seed)

@@ -50,7 +50,8 @@ def transfer(
 
     A generator that cannot be opened or scored is a failure of its line. Raises `UsageError` for
     model and scorer names that are none, before anything is inferred, and `OptimizationError` where
-    no user has a summary or no generator could be scored.
+    no user has a summary of the program's own or no generator could be scored. That the untuned
+    program has none for anybody is noted: the program is then compared with no context alone.
     """
     wanted = _shared(scorers, door)
     doors = [door.elsewhere({"generator": each}) for each in generators]
@@ -87,21 +88,32 @@ def _unopened(door: Door) -> Unscored | None:
 def _told(
     candidate: Candidate, users: Sequence[User], door: Door, observer: Observer
 ) -> dict[str, Context]:
-    """What each row tells, by its name; the texts of both programs are there already."""
+    """What each row tells, by its name, the program's own last; the texts are there already.
+
+    Raises `OptimizationError` where its own row has none.
+    """
+    own = UNTUNED if candidate == UNTUNED_CANDIDATE else COMPILED
     contexts = {NO_CONTEXT: context(NO_CONTEXT, candidate, users, door)}
     for name, each in {UNTUNED: UNTUNED_CANDIDATE, COMPILED: candidate}.items():
-        if name == COMPILED and candidate == UNTUNED_CANDIDATE:
+        if name == COMPILED != own:
             continue
         observer(PhaseStarted(f"inferring summaries: {name}", len(users)))
         with attributed(candidate=name):
-            contexts[name] = Context(each, _inferred(each, users, door, observer))
+            found = _inferred(each, users, door, observer)
+        if not any(isinstance(text, str) for text in found.values()):
+            reason = next(map(str, found.values()), "there are no users")
+            missing = f"no user has a summary; the first: {reason}"
+            if name == own:
+                raise OptimizationError(missing)
+            observer(Noted(f"{name}: {missing}"))
+        contexts[name] = Context(each, _looked_up(found))
     return {name: told for name, told in contexts.items() if told is not None}
 
 
 def _inferred(
     candidate: Candidate, users: Sequence[User], door: Door, observer: Observer
-) -> Summarize:
-    """Look up what was inferred here; whose summary failed has none on any generator."""
+) -> dict[str, str | ModelError]:
+    """The summary of each user, or why there is none, by id."""
     note_written(candidate, users, door, observer)
     summarize = summarizer(candidate, door)
 
@@ -114,13 +126,14 @@ def _inferred(
             observer(Advanced())
 
     found = in_parallel(one, users, door.model("inference").concurrency)
-    if not any(isinstance(each, str) for each in found):
-        reason = next(map(str, found), "there are no users")
-        raise OptimizationError(f"no user has a summary; the first: {reason}")
-    by_user = dict(zip((user.user_id for user in users), found, strict=True))
+    return dict(zip((user.user_id for user in users), found, strict=True))
+
+
+def _looked_up(found: Mapping[str, str | ModelError]) -> Summarize:
+    """Whose summary failed has none on any generator."""
 
     def told(user: User) -> str:
-        text = by_user[user.user_id]
+        text = found[user.user_id]
         if isinstance(text, ModelError):
             raise text
         return text

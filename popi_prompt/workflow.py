@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from popi_prompt.budget import shortfalls
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
@@ -11,7 +11,7 @@ from popi_prompt.comparison import Scoring, compare
 from popi_prompt.dataset import fingerprint
 from popi_prompt.drawing import at_most, sample
 from popi_prompt.errors import BudgetExceeded
-from popi_prompt.events import Improved, Noted, Observer, ignore
+from popi_prompt.events import Event, Improved, Noted, Observer, TrialFinished, ignore
 from popi_prompt.folds import Folds, cross_validate
 from popi_prompt.front import members
 from popi_prompt.guard import demos_of, make_guard
@@ -66,25 +66,43 @@ def optimize(
         scoring = open_scoring(settings, door, observer)
         folds = _folds(everyone, users, scoring, settings, running.observer)
         origin = with_demos(_origin(settings, scoring.scorer, users), guard)
+        tried = _Tried(running.observer())
 
         curve: list[Kept] = []
 
         def keep(kept: Kept) -> None:
-            better = _program(kept.candidate, door, origin)
+            better = _program(kept.candidate, door, tried.until_now(origin))
             curve.append(running.keep(kept, better))
             observer(Improved(better))
 
-        searched = search(split, scoring, settings, running.observer(), keep, guard)
+        searched = search(split, scoring, settings, tried.tell, keep, guard)
+        made = tried.until_now(origin)
         found = searched.found
         report, stopped = _measured(searched, split, scoring, settings, observer)
         shipped = found if settings.force or stopped or _proven(report) else UNTUNED_CANDIDATE
         guard.prove(shipped)
-        program = _program(shipped, door, with_scores(origin, report, shipped))
-        front = members(searched.front, lambda each: _program(each, door, origin))
+        program = _program(shipped, door, with_scores(made, report, shipped))
+        front = members(searched.front, lambda each: _program(each, door, made))
         spent = door.spent()
         done = Optimized(program, report, split, found, spent, stopped, tuple(curve), folds, front)
         running.finish(program, done.as_record())
         return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """Passes on what a search tells, and knows its trials, those of an interrupted run as well."""
+
+    observer: Observer
+    trials: list[TrialFinished] = field(default_factory=list)
+
+    def tell(self, event: Event) -> None:
+        if isinstance(event, TrialFinished):
+            self.trials.append(event)
+        self.observer(event)
+
+    def until_now(self, origin: Origin) -> Origin:
+        return replace(origin, trials=len(self.trials))
 
 
 def _opened(
@@ -160,7 +178,7 @@ def _origin(settings: Settings, scorer: Scorer, users: Sequence[User]) -> Origin
         seed=settings.seed,
         dataset=fingerprint(users),
         users=len(users),
-        trials=settings.effort().trials,
+        trials=0,
         versions=versions(),
     )
 
@@ -177,7 +195,7 @@ def untuned(settings: Settings, users: Sequence[User]) -> Program:
     """The program as it is before optimizing, for comparison."""
     with settings.door() as door:
         origin = _origin(settings, make_scorer(settings.scorer, door), users)
-        return _program(UNTUNED_CANDIDATE, door, replace(origin, trials=0))
+        return _program(UNTUNED_CANDIDATE, door, origin)
 
 
 def _described(split: Split) -> str:

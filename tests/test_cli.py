@@ -216,20 +216,20 @@ def test_check_says_whether_optimizing_can_pay_and_writes_nothing(
     models: Models, users: Path, as_json: bool
 ) -> None:
     before = sorted(users.parent.iterdir())
-    options = ["--generator", "fake/g", "--max-users", 12, *(["--json"] if as_json else [])]
+    options = ["--generator", "fake/g", "--max-users", 14, *(["--json"] if as_json else [])]
     result = succeeded(call("check", users, *options))
     assert sorted(users.parent.iterdir()) == before
     assert set(models) == {"fake/g"}
     assert "likelihood: asked again" in result.stderr
     if as_json:
         found = json.loads(result.stdout)
-        assert (found["can_pay"], found["scorer"], found["users"]) == (True, "likelihood", 12)
+        assert (found["can_pay"], found["scorer"], found["users"]) == (True, "likelihood", 14)
         assert found["spent"]["generator"]["calls"] == len(models["fake/g"].calls)
     else:
         said = result.stdout.split("\nVerdict\n")[1]
         assert said.startswith("- Optimizing can pay, with --scorer likelihood: ")
         assert "--scorer choice\n" in result.stdout
-        assert f"12 of 16 users of {users}" in result.stdout
+        assert f"14 of 16 users of {users}" in result.stdout
 
 
 def test_check_asks_the_models_of_the_scorers_it_is_given(models: Models, users: Path) -> None:
@@ -410,6 +410,26 @@ def test_a_program_that_is_not_proven_better_is_not_written_unless_forced(
     assert load(output).candidate == found
     if as_json:
         assert json.loads(shown)["shipped"] == "compiled"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("command", ["evaluate", "transfer"])
+def test_data_that_the_program_was_not_compiled_from_are_named_so_on_stderr(
+    models: Models, users: Path, tmp_path: Path, command: str, as_json: bool
+) -> None:
+    program = tmp_path / "own.json"
+    succeeded(call("optimize", users, "-o", program, *FAKES, "--untuned"))
+    changed = written(tmp_path / "changed.jsonl", [user(i, gold=f"{i}") for i in range(16)])
+    options = ["--generator", "fake/g", *(["--json"] if as_json else [])]
+    own = succeeded(call(command, program, users, *options))
+    other = succeeded(call(command, program, changed, *options))
+    said = [line for line in other.stderr.splitlines() if "DATA is not what" in line]
+    assert len(said) == 1
+    assert "give the file that it was compiled from" in said[0]
+    assert "DATA is not what" not in own.stderr + own.stdout + other.stdout
+    if as_json:
+        counts = [json.loads(each.stdout)["users"] for each in (own, other)]
+        assert counts[0] < counts[1] == 16
 
 
 def test_evaluate_with_another_generator_asks_that_one(

@@ -13,6 +13,7 @@ from full_disk import room
 
 from popi_prompt.cli.main import cli
 from popi_prompt.dataset import load_users, write_users
+from popi_prompt.drawing import sample
 from popi_prompt.schema import Pair, Persona, Preference, User
 from popi_prompt.split import split_users
 
@@ -235,6 +236,14 @@ def test_split_writes_what_the_package_splits(users: Path, tmp_path: Path) -> No
         assert found["parts"][name] == told
     assert found["dropped"] == {"users": 0, "pairs": 0}
     assert "Wrote 8 users with 8 pairs" in done("split", users, "-o", tmp_path / "parts")
+
+
+def test_split_cuts_a_file_in_any_order_as_optimize_does(tmp_path: Path) -> None:
+    write_users(tmp_path / "u.jsonl", PEOPLE[::-1])
+    record("split", tmp_path / "u.jsonl", "-o", tmp_path / "parts", "--seed", 3)
+    expected = split_users(sample(PEOPLE[::-1], None, 3), seed=3)
+    for name, part in expected.parts.items():
+        assert load_users(tmp_path / "parts" / f"{name}.jsonl") == part
 
 
 def test_split_by_other_fractions_and_without_users_that_have_no_pairs(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from popi_prompt.rows import (
     against,
     difference,
 )
-from popi_prompt.schema import Pair
+from popi_prompt.schema import Pair, User
 from popi_prompt.scorers import LikelihoodScorer
 from popi_prompt.scorers.scorer import PairScore
 from popi_prompt.testing import FakeModel, fake_door
@@ -69,6 +69,17 @@ def test_the_rows_come_out_in_the_order_of_the_tastes() -> None:
     shift = {each.name: each.mean(MARGIN).mean for each in report.rows if each.name != LONGEST}
     assert shift[NO_CONTEXT] == 0
     assert shift[OPPOSITE] < shift[SHUFFLED] < shift[COMPILED] == shift[GOLD]
+
+
+def test_a_user_without_pairs_is_a_failure_of_every_row() -> None:
+    bare = User("bare", PEOPLE[0].signals, gold=PLAIN)
+    whole, some = compared(), compared((*PEOPLE, bare))
+    assert [each.name for each in some.rows] == list(ALL_ROWS)
+    for each in some.rows:
+        assert [failure.user_id for failure in each.failures] == ["bare"]
+        assert "there are no pairs" in each.failures[0].reason
+        assert len(each.scored) == len(PEOPLE)
+    assert some.gain() == whole.gain()
 
 
 def test_another_users_summary_asks_the_inference_model_nothing() -> None:

@@ -10,12 +10,12 @@ from toy_tastes import person
 
 from popi_prompt.candidate import DEMOS, Demos
 from popi_prompt.errors import UsageError
-from popi_prompt.events import Event, PhaseStarted
+from popi_prompt.events import Event, PhaseStarted, TrialFinished
 from popi_prompt.models.access import Access
 from popi_prompt.models.door import Door
 from popi_prompt.models.model import Sampling
 from popi_prompt.models.spent import Caps, total
-from popi_prompt.optimizers.effort import EFFORTS, GROWING, MEDIUM, Auto
+from popi_prompt.optimizers.effort import EFFORTS, GROWING, MEDIUM, Auto, Effort
 from popi_prompt.prompts import Messages
 from popi_prompt.schema import Persona
 from popi_prompt.settings import Settings
@@ -24,6 +24,7 @@ from popi_prompt.testing import FakeModel, fake_door
 from popi_prompt.workflow import optimize
 
 HUNDRED = tuple(person(i) for i in range(100))
+SMALL = Access(caps=Caps(calls=1000))
 
 
 def door(caps: Caps | None = None) -> Door:
@@ -61,6 +62,45 @@ def test_medium_is_the_default_and_a_named_effort_says_how_many_trials() -> None
     assert Settings(access=few).effort().rounds[0] == GROWING.rounds[0]
     assert Settings(auto="heavy", access=few).effort() == EFFORTS["heavy"]
     assert Settings(access=Access(caps=Caps(calls=5000))).effort() == MEDIUM
+
+
+@pytest.mark.parametrize(
+    ("trials", "by_round"),
+    [(1, (1,)), (2, (2,)), (4, (2, 2)), (10, (2, 8)), (11, (2, 8, 1)), (30, (2, 8, 20))],
+)
+@pytest.mark.parametrize("optimizer", ["popi", "pareto"])
+def test_a_search_that_grows_hands_out_the_trials_that_were_asked_for(
+    trials: int, by_round: tuple[int, ...], optimizer: str
+) -> None:
+    settings = Settings(trials=trials, access=SMALL, demos="real", optimizer=optimizer)
+    assert settings.effort().trials == trials
+    told: list[Event] = []
+    optimize(HUNDRED[:24], settings, observer=told.append, door=door())
+    phases = [each for each in told if isinstance(each, PhaseStarted)]
+    assert tuple(each.total for each in phases if each.title == "searching") == by_round
+    assert sum(isinstance(each, TrialFinished) for each in told) == trials
+
+
+def test_a_search_that_grows_has_its_own_number_of_trials_where_none_is_asked_for() -> None:
+    assert Settings(access=SMALL).effort() == GROWING
+    assert [each.trials for each in GROWING.rounds] == [2, 8, 1]
+
+
+@pytest.mark.parametrize("effort", [*EFFORTS.values(), GROWING])
+def test_a_round_is_left_beside_starting_points_whatever_is_asked_for(effort: Effort) -> None:
+    assert [each.trials for each in effort.with_trials(1).rounds] == [1]
+    assert effort.with_trials(effort.trials) == effort
+
+
+def test_who_portraits_are_learned_from_does_not_depend_on_rounds() -> None:
+    def weighed(access: Access) -> PhaseStarted:
+        told: list[Event] = []
+        settings = Settings(trials=4, access=access, optimizer="portrait")
+        optimize(HUNDRED, settings, observer=told.append, door=door())
+        title = "weighing what training users chose"
+        return next(each for each in told if isinstance(each, PhaseStarted) and each.title == title)
+
+    assert weighed(SMALL) == weighed(Access())
 
 
 def test_an_effort_beside_trials_or_none_that_is_known_is_a_usage_error() -> None:

@@ -302,7 +302,7 @@ def command(stub: StubServer, folder: Path, *more: str) -> Any:
 
 
 def test_the_command_prints_a_table_and_whether_it_fits(stub: StubServer, tmp_path: Path) -> None:
-    done = command(stub, tmp_path, "--max-calls", "5", "--max-usd", "9")
+    done = command(stub, tmp_path, "--trials", "11", "--max-calls", "5", "--max-usd", "9")
     assert done.exit_code == 0, done.output
     for each in ("generator", "inference", "proposer", "all", "tokens in", "Assumed: "):
         assert each in done.stdout

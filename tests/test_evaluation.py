@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from popi_prompt.errors import BadResponse, ContextTooLong, ModelError, OptimizationError
-from popi_prompt.evaluation import Failure, Metric, Outcome, Result, evaluate, in_parallel
+from popi_prompt.evaluation import (
+    ByPrompt,
+    Failure,
+    Metric,
+    Outcome,
+    Result,
+    Told,
+    evaluate,
+    in_parallel,
+)
 from popi_prompt.events import Advanced, Event
 from popi_prompt.generator import Generator
 from popi_prompt.prompts import Conditioning, Messages
@@ -105,6 +114,24 @@ def test_a_user_without_a_summary_is_a_failure() -> None:
     results = evaluate(people(), summarize, metric())
     assert isinstance(results[1], Failure)
     assert "user 'u1'" in results[1].reason
+
+
+@pytest.mark.parametrize("told", [None, "water", ByPrompt({})])
+def test_a_user_without_pairs_is_a_failure_and_no_summary_is_asked_for(told: Told) -> None:
+    asked: list[str] = []
+
+    def summarize(user: User) -> Told:
+        asked.append(user.user_id)
+        return told if user.user_id == "bare" else "water"
+
+    bare = User("bare", (Persona("x"),))
+    users = (*people(2), bare)
+    results = evaluate(users, summarize, metric())
+    assert results[:2] == evaluate(people(2), lambda user: "water", metric())
+    assert results[2] == Failure("bare", "user 'bare': there are no pairs")
+    assert sorted(asked) == ["u0", "u1"]
+    with pytest.raises(BadResponse, match="user 'bare': there are no pairs"):
+        metric().outcome(bare, told)
 
 
 def test_an_error_that_is_not_a_models_is_not_swallowed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -64,6 +65,21 @@ def test_folds_keep_the_promises_of_a_split(users: tuple[User, ...], folds: int,
         assert prompts(split.test).isdisjoint(prompts(learnt) | signal_prompts(learnt))
         assert prompts(split.val).isdisjoint(prompts(split.train) | signal_prompts(split.train))
     assert splits == split_folds(users, folds, seed=seed)
+
+
+@given(users=populations(), seed=st.integers(0, 5), chance=st.randoms(use_true_random=False))
+def test_the_order_of_the_users_changes_no_fold(
+    users: tuple[User, ...], seed: int, chance: Random
+) -> None:
+    def found(given_users: list[User]) -> tuple[Split, ...] | str:
+        try:
+            return split_folds(given_users, 3, seed=seed)
+        except OptimizationError as error:
+            return str(error)
+
+    shuffled = list(users)
+    chance.shuffle(shuffled)
+    assert found(shuffled) == found(list(users))
 
 
 def test_users_with_prompts_of_their_own_are_all_held_out_once() -> None:

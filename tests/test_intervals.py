@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from popi_prompt.errors import OptimizationError
-from popi_prompt.intervals import FEWEST, MOST, Tally, as_record, bootstrap, tally
+from popi_prompt.intervals import (
+    FEWEST,
+    FEWEST_ALIKE,
+    MOST,
+    Tally,
+    as_record,
+    bootstrap,
+    tally,
+)
 
 values = st.lists(st.floats(-100, 100), min_size=1, max_size=30)
 enough = st.lists(st.floats(-100, 100), min_size=FEWEST, max_size=30)
@@ -46,7 +54,7 @@ def test_symmetric_values_have_an_interval_around_their_centre(
     assert interval.high - centre == pytest.approx(centre - interval.low, abs=1e-6)
 
 
-@given(st.floats(-100, 100), st.integers(FEWEST, 30))
+@given(st.floats(-100, 100), st.integers(FEWEST_ALIKE, 30))
 @settings(max_examples=40, deadline=None)
 def test_constant_values_have_an_interval_without_width(value: float, count: int) -> None:
     interval = bootstrap([value] * count)
@@ -61,6 +69,37 @@ def test_too_few_values_prove_nothing(count: int) -> None:
     assert not interval.above_zero
     assert as_record(interval) == {"mean": 5.0, "low": None, "high": None}
     assert bootstrap([0.5] * count, 0, 1).low == 0
+
+
+@pytest.mark.parametrize("count", range(FEWEST, 12))
+@pytest.mark.parametrize("value", [0.1, -0.3, 0.5, 1.0, -1.0])
+@pytest.mark.parametrize("limits", [(-math.inf, math.inf), (-1, 1)])
+def test_values_all_alike_prove_no_more_than_a_sign_test(
+    count: int, value: float, limits: tuple[float, float]
+) -> None:
+    found = bootstrap([value] * count, *limits)
+    assert found.mean == pytest.approx(value)
+    significant = 2 * 0.5**count < 0.05
+    assert (found.above_zero or found.below_zero) is significant
+    assert found.above_zero is (significant and value > 0)
+
+
+def test_few_values_that_are_all_alike_have_no_bounds_but_zeros() -> None:
+    assert as_record(bootstrap([0.1] * 4)) == {"mean": 0.1, "low": None, "high": None}
+    assert as_record(bootstrap([0.5] * 4, 0, 1)) == {"mean": 0.5, "low": 0, "high": 1}
+    for limits in ((-math.inf, math.inf), (-1, 1), (0, math.inf)):
+        assert as_record(bootstrap([0.0] * 4, *limits)) == {"mean": 0, "low": 0, "high": 0}
+
+
+@pytest.mark.parametrize(("count", "low"), [(4, 0.3976), (10, 0.6915), (40, 0.9119)])
+def test_a_share_of_all_or_none_has_the_exact_binomial_bound(count: int, low: float) -> None:
+    every, none = bootstrap([1.0] * count, 0, 1), bootstrap([0.0] * count, 0, 1)
+    assert (every.mean, every.high) == (1, 1)
+    assert every.low == pytest.approx(low, abs=1e-4)
+    assert (none.mean, none.low) == (0, 0)
+    assert none.high == pytest.approx(1 - low, abs=1e-4)
+    # With this share of the people, that many alike are drawn in 2.5% of cases.
+    assert every.low**count == pytest.approx(0.025)
 
 
 def test_a_share_stays_a_share() -> None:

@@ -99,7 +99,7 @@ PLACES = {
     "llama_cpp": ("models/llama_context.py",),
     "openai": ("models/openai_client.py", "finetune/providers/openai.py"),
     "httpx": ("finetune/providers/",),
-    "filelock": ("finetune/job_folder.py", "runs/folder.py"),
+    "filelock": ("bench/run.py", "finetune/job_folder.py", "runs/folder.py"),
     "tenacity": ("models/transport.py", "finetune/providers/rest.py"),
     "aiolimiter": ("models/transport.py",),
     "aiohttp": ("stub_server.py",),

@@ -69,13 +69,28 @@ def test_they_keep_their_order_and_the_later_of_two_alike_stays() -> None:
     assert Retrieval(similarity, 2).of("nothing of it", signals) == signals[2:]
 
 
-@given(st.lists(st.text(), max_size=6), st.text(), st.integers(1, 8))
+@given(st.lists(st.text(), max_size=6), st.text(), st.integers(0, 8))
 def test_any_texts_give_as_many_signals_as_asked(texts: list[str], prompt: str, count: int) -> None:
     signals = tuple(Persona(text) for text in texts)
     found = Retrieval(Words([User("u", signals)]), count).of(prompt, signals)
     assert len(found) == min(count, len(signals))
     rest = iter(signals)
     assert all(any(each is other for other in rest) for each in found)
+
+
+def test_what_has_no_direction_is_like_nothing() -> None:
+    class Empty(FakeModel):
+        def embed(self, text: str) -> tuple[float, ...]:
+            found = super().embed(text)
+            return (0.0,) * len(found) if "nothing" in text else found
+
+    similarity = Embeddings(fake_door({"embedding": Empty()}))
+    signals = (Persona("bees in winter"), Persona("nothing"), Persona("bees"))
+    alike = similarity("bees", signals)
+    assert alike[1] == 0
+    assert alike[2] == pytest.approx(1)
+    assert Retrieval(similarity, 2).of("bees", signals) == (signals[0], signals[2])
+    assert similarity("nothing", signals) == [0, 0, 0]
 
 
 def test_the_row_tells_each_prompt_its_own_signals() -> None:

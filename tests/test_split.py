@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -145,6 +146,28 @@ def test_the_same_seed_gives_the_same_split_and_another_another() -> None:
     users = strangers(30)
     assert split_users(users, seed=1) == split_users(users, seed=1)
     assert split_users(users, seed=1) != split_users(users, seed=2)
+
+
+def split_or_not(users: list[User], seed: int) -> Split | str:
+    try:
+        return split_users(users, seed=seed)
+    except OptimizationError as error:
+        return str(error)
+
+
+@given(people(), st.integers(0, 5), st.randoms(use_true_random=False))
+@some
+def test_the_order_of_the_users_changes_nothing(
+    users: list[User], seed: int, chance: Random
+) -> None:
+    shuffled = list(users)
+    chance.shuffle(shuffled)
+    assert split_or_not(shuffled, seed) == split_or_not(users, seed)
+
+
+def test_the_order_changes_nothing_where_everybody_answered_the_same_prompts() -> None:
+    users = [person(f"u{i}", [f"prompt {(i + k) % 10}" for k in range(10)]) for i in range(30)]
+    assert split_users(users[::-1]) == split_users(users)
 
 
 def test_users_who_share_a_prompt_stay_together() -> None:

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 import pytest
-from toy_tastes import COMPILED_CANDIDATE, PEOPLE, infer, too_long
+from toy_tastes import COMPILED_CANDIDATE, EXPERT, PEOPLE, PLAIN, infer, too_long
 
-from popi_prompt.candidate import UNTUNED_CANDIDATE
+from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate, Menu
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.errors import (
     BadResponse,
@@ -20,11 +20,12 @@ from popi_prompt.errors import (
     UnknownModel,
     UsageError,
 )
+from popi_prompt.events import Event, Noted
 from popi_prompt.matrix import Cell, Line, Transfer
 from popi_prompt.models.books import Books
 from popi_prompt.models.door import Door
 from popi_prompt.models.meter import Meter
-from popi_prompt.models.model import Sampling
+from popi_prompt.models.model import Answer, Sampling
 from popi_prompt.models.route import Route
 from popi_prompt.models.spent import Caps
 from popi_prompt.prompts import Message, Messages
@@ -217,6 +218,32 @@ def test_it_is_an_error_where_nothing_could_be_scored() -> None:
         transferred({"fake/a": FakeModel()}, inference=refused)
     with pytest.raises(BudgetExceeded):
         transfer(COMPILED_CANDIDATE, PEOPLE, door({"fake/a": FakeModel()}, calls=30), ["fake/a"])
+
+
+class Weighing(FakeModel):
+    """Writes nothing; its log-probabilities choose."""
+
+    def chat(self, messages: Messages, sampling: Sampling) -> Answer:
+        raise BadResponse("cut off")
+
+
+def test_a_program_that_chooses_needs_no_model_that_writes() -> None:
+    menu = Menu("fake/inference", (PLAIN, EXPERT), (0.0, 0.0))
+    seen: list[Event] = []
+    through = door({"fake/a": FakeModel()}, Weighing())
+    found = transfer(Candidate(menu=menu), PEOPLE, through, ["fake/a"], (), seen.append)
+    each = cell(found, "fake/a")
+    assert each.own is not None
+    assert each.report is not None
+    untuned = each.report.row(UNTUNED)
+    assert untuned is not None
+    assert (len(each.own.scored), len(untuned.failures)) == (12, 12)
+    assert "cut off" in untuned.failures[0].reason
+    assert each.against(UNTUNED) is None
+    assert found.lines[0].verdict != "failed"
+    json.dumps(found.as_record(), allow_nan=False)
+    noted = [event.text for event in seen if isinstance(event, Noted)]
+    assert any("untuned: no user has a summary" in text and "cut off" in text for text in noted)
 
 
 def test_users_that_one_generator_cannot_read_are_left_out_there_and_counted() -> None:

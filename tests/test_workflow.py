@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,14 @@ from pathlib import Path
 import pytest
 from kept_calls import Kept
 
+from popi_prompt.bank import BANK
 from popi_prompt.candidate import DEMOS, UNTUNED_CANDIDATE, Candidate, Demos
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.dataset import fingerprint
 from popi_prompt.drawing import sample
 from popi_prompt.errors import (
     BadResponse,
+    ContextTooLong,
     MissingDependency,
     ModelError,
     OptimizationError,
@@ -302,6 +305,44 @@ def test_too_few_users_are_an_error(use: Callable[[Door], None]) -> None:
     use(fakes())
     with pytest.raises(OptimizationError, match="too few"):
         optimize(people(2), SETTINGS)
+
+
+def test_where_every_taste_has_one_user_nobody_rehearses_and_the_search_goes_on(
+    use: Callable[[Door], None],
+) -> None:
+    draw = random.Random(0)
+    words = draw.sample(sorted({word for each in BANK for word in each.text.split()}), 100)
+
+    def text() -> str:
+        return " ".join(draw.choices(words, k=10))
+
+    users = tuple(
+        User(
+            f"u{i:02d}",
+            (Preference(f"signal {i}", text(), text()),),
+            (Pair(f"pair {i}", text(), text()),),
+            public=True,
+        )
+        for i in range(11)
+    )
+    use(fake_door())
+    done = optimize(users, Settings(trials=1, seed=0))
+    assert done.found == UNTUNED_CANDIDATE
+    assert done.report.rows
+
+
+@pytest.mark.parametrize("demos", DEMOS)
+def test_where_no_demonstrations_fit_the_context_the_search_goes_on(
+    use: Callable[[Door], None], demos: Demos
+) -> None:
+    def too_long(messages: Messages) -> ModelError | None:
+        shown = any(message.role == "assistant" for message in messages)
+        return ContextTooLong("the prompt does not fit") if shown else None
+
+    use(fake_door({"inference": FakeModel(fails=too_long)}))
+    done = optimize(people(40), replace(SETTINGS, demos=demos))
+    assert done.found.demonstrations == ()
+    assert done.report.rows
 
 
 def test_a_chat_only_generator_is_scored_by_choice(use: Callable[[Door], None]) -> None:

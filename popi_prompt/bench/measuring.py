@@ -18,7 +18,7 @@ from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.comparison import Scoring, measure
 from popi_prompt.contexts import Context, context
 from popi_prompt.drawing import at_most
-from popi_prompt.events import Noted, Observer
+from popi_prompt.events import Observer
 from popi_prompt.inference import summarizer
 from popi_prompt.models.door import Door
 from popi_prompt.program import Program
@@ -27,14 +27,9 @@ from popi_prompt.rewards import PopiReward
 from popi_prompt.rows import COMPILED, RETRIEVED
 from popi_prompt.schema import User
 from popi_prompt.scorers import make_scorer
-from popi_prompt.seen import held_out, own_split
+from popi_prompt.seen import held_out
 from popi_prompt.settings import DEFAULT_MODEL
 from popi_prompt.split import split_users
-
-_OTHERS = (
-    "{!r} is not the data that its program was compiled from, so all its users are measured; those "
-    "who were among them are not held out"
-)
 
 
 class TimeOver(Exception):
@@ -144,12 +139,11 @@ class Measuring:
     def _users(self, family: Family, program: Program | None) -> tuple[User, ...]:
         """Those whom the program never saw, and as many pairs of theirs as are wanted."""
         settings = self._settings
-        if program is None:
-            users = split_users(family.users, seed=settings.seed).test
-        else:
-            users = held_out(program, family.users)
-            if own_split(program, family.users) is None:
-                self._observer(Noted(_OTHERS.format(family.name)))
+        users = (
+            split_users(family.users, seed=settings.seed).test
+            if program is None
+            else held_out(program, family.users, self._observer)
+        )
         drawn = at_most(users, settings.held_out, settings.seed)
         return tuple(replace(user, pairs=user.pairs[: settings.pairs]) for user in drawn)
 

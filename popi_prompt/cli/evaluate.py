@@ -78,8 +78,9 @@ def command(
     all users have one), opposite-gold (that of a user with another one), longest-answer (choosing
     by length; asks no model).
 
-    On the data it was compiled from, only the held-out part is measured. The first --scorer gives
-    D; each further one adds a column and its own calls: two for every pair and row for choice.
+    On the data it was compiled from, only the held-out part is measured; on other data all users
+    are, and a line says so. The first --scorer gives D; each further one adds a column and its own
+    calls: two for every pair and row for choice.
 
     \b
     Examples:
@@ -101,9 +102,10 @@ def command(
     from popi_prompt.drawing import at_most
     from popi_prompt.seen import held_out as never_seen
 
-    measured = at_most(never_seen(loaded, users), wanted.held_out, loaded.origin.seed)
     names = wanted.names(access, loaded)
     with Display() as display, access.door(names, display) as door:
+        unseen = never_seen(loaded, users, display)
+        measured = at_most(unseen, wanted.held_out, loaded.origin.seed)
         scoring = _scoring(wanted.scorers, door)
         report = compare(loaded.candidate, measured, scoring, rows, display)
     print_bill(door.spent())

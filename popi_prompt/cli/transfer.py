@@ -74,8 +74,9 @@ def command(
     Summaries are inferred once, by the program and by the untuned one. Without --scorer, each
     generator is scored by likelihood where its route gives it, and by choice.
 
-    On the data it was compiled from, only the held-out part is measured. A generator that cannot
-    be opened or scored is shown as failed; exit code 1 if all of them are.
+    On the data it was compiled from, only the held-out part is measured; on other data all users
+    are, and a line says so. A generator that cannot be opened or scored is shown as failed; exit
+    code 1 if all of them are.
 
     \b
     Example:
@@ -95,12 +96,13 @@ def command(
     from popi_prompt.seen import held_out as never_seen
     from popi_prompt.transfer import transfer
 
-    measured = at_most(never_seen(loaded, users), wanted.held_out, loaded.origin.seed)
     names = wanted.names(access, loaded)
     routes = [
         access.routes({**names, "generator": name})["generator"] for name in wanted.generators
     ]
     with Display() as display, access.door(names, display) as door:
+        unseen = never_seen(loaded, users, display)
+        measured = at_most(unseen, wanted.held_out, loaded.origin.seed)
         found = transfer(loaded.candidate, measured, door, routes, wanted.scorers, display)
     print_bill(door.spent())
     if as_json:

@@ -56,11 +56,13 @@ class Round:
 class Effort:
     """Rounds in their order. `calls`, if given, is what the search never asks more than.
 
-    `validation_users` is how many users every optimizer chooses by, at most. `starts` are
-    candidates without demonstrations, which are tried before any round, one trial each.
+    `training_users` is what an optimizer without rounds goes by, and `validation_users` how many
+    users every optimizer chooses by, at most. `starts` are candidates without demonstrations, which
+    are tried before any round, one trial each.
     """
 
     rounds: tuple[Round, ...]
+    training_users: int
     validation_users: int = 32
     calls: int | None = None
     starts: tuple[Candidate, ...] = ()
@@ -71,10 +73,18 @@ class Effort:
         return len(self.starts) + sum(each.trials for each in self.rounds)
 
     def with_trials(self, trials: int) -> Effort:
-        """As many trials in all, the last round's changed; at least one in each."""
+        """As many trials in all, handed out from the first round on; the last takes what is left.
+
+        A round that gets none is left out. Beside starting points there is one trial at least.
+        """
         *before, last = self.rounds
-        rest = max(trials - len(self.starts) - sum(each.trials for each in before), 1)
-        return replace(self, rounds=(*before, replace(last, trials=rest)))
+        left = max(trials - len(self.starts), 1)
+        rounds: list[Round] = []
+        for each in before:
+            rounds.append(replace(each, trials=min(each.trials, left)))
+            left -= rounds[-1].trials
+        rounds.append(replace(last, trials=left))
+        return replace(self, rounds=tuple(each for each in rounds if each.trials))
 
 
 _FIRST = Round(
@@ -149,10 +159,12 @@ _LIGHT = replace(
     guided=True,
 )
 
-LIGHT = Effort((_LIGHT,), validation_users=12, calls=385, starts=STARTING_POINTS[:1])
-MEDIUM = Effort((replace(_MEDIUM, calibrating=24),))
-HEAVY = Effort((_HEAVY,), starts=STARTING_POINTS)
-GROWING = Effort((_FIRST, _SECOND, _MEDIUM))
+LIGHT = Effort(
+    (_LIGHT,), _LIGHT.training_users, validation_users=12, calls=385, starts=STARTING_POINTS[:1]
+)
+MEDIUM = Effort((replace(_MEDIUM, calibrating=24),), _MEDIUM.training_users)
+HEAVY = Effort((_HEAVY,), _HEAVY.training_users, starts=STARTING_POINTS)
+GROWING = Effort((_FIRST, _SECOND, replace(_MEDIUM, trials=1)), _MEDIUM.training_users)
 EFFORTS: dict[Auto, Effort] = {"light": LIGHT, "medium": MEDIUM, "heavy": HEAVY}
 
 _ENOUGH = 1200  # calls within which the medium effort has scored its first candidates

@@ -74,7 +74,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best candidate, its mean reward over validation users, and how many were tried."""
+    """The best candidate, its mean reward over validation users, and how many trials there were.
+
+    The observer is told of each. A trial may be of what another one tried, or of what turns out to
+    be too long for the context.
+    """
 
     candidate: Candidate
     reward: float

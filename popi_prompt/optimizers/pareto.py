@@ -78,7 +78,7 @@ class _Search:
         if not self._front:
             raise OptimizationError(f"no validation user could be scored; {self._reason}")
         best = self._front[0]
-        return Found(best.candidate, best.reward, self._task.trials)
+        return Found(best.candidate, best.reward, self._number)
 
     def _sampler(self) -> Sampler:
         return Sampler(self._space.sizes, self._task.seed, ("maximize", "minimize"))

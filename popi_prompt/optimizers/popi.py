@@ -14,6 +14,7 @@ An effort may do this in growing rounds, and try ready-made starting points befo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import cycle
 
 import numpy as np
@@ -85,7 +86,7 @@ class _Search:
             self._try(first, scope.trials)
         if self._best is None:
             raise OptimizationError(f"no validation user could be scored; {self._reason}")
-        return self._best
+        return replace(self._best, trials=self._number)
 
     def _grow(self, scope: Round) -> list[Choice]:
         """Build a space; what earlier rounds found stays in it. What to try of it first."""
@@ -182,7 +183,7 @@ class _Search:
             return None
         reward = float(np.mean(list(_rewards(results).values())))
         if self._wins(candidate, reward, results, opening):
-            self._best = Found(candidate, reward, self._task.trials)
+            self._best = Found(candidate, reward, self._number + 1)
             self._results = results
             self._task.keep(candidate, reward)
         return reward

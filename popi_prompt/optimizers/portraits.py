@@ -81,7 +81,7 @@ def _lines(task: Task) -> tuple[tuple[Line, ...], Sequence[Sequence[float]]]:
     """
     rng = np.random.default_rng(task.seed)
     drawn = in_couples([task.train[i] for i in rng.permutation(len(task.train))])
-    users = drawn[: max(task.effort.rounds[-1].training_users * 2 // 3, _USERS)]
+    users = drawn[: max(task.effort.training_users * 2 // 3, _USERS)]
     bank = [each for each in BANK if task.guard.allows(each.text)]
     if not bank:
         raise OptimizationError("every statement of the bank repeats texts of users word for word")

@@ -116,9 +116,9 @@ class Rehearsal:
         ]
 
     def reward(self, examples: DemonstrationSet) -> float:
-        """Mean expected reward so far; minus infinity for a set that was never rehearsed."""
+        """Mean expected reward so far; minus infinity for a set that nobody was scored under."""
         takes = self.takes.get(examples, [])
-        if self.calibrated and all(take.logs is not None for take in takes):
+        if takes and self.calibrated and all(take.logs is not None for take in takes):
             known = np.array([take.rewards for take in takes])
             return _mean(list((known * np.exp(_level(takes))).sum(axis=-1)))
         return _mean([take.reward for take in takes])
