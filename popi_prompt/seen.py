@@ -40,3 +40,8 @@ def own_split(program: Program, users: Sequence[User]) -> Split | None:
         if fingerprint(own) == program.origin.dataset:
             return split_users(own, seed=program.origin.seed)
     return None
+
+
+def part_of(program: Program, users: Sequence[User]) -> str:
+    """What a title calls those whom `held_out` gives."""
+    return "users" if own_split(program, users) is None else "held-out users"

@@ -430,6 +430,9 @@ def test_data_that_the_program_was_not_compiled_from_are_named_so_on_stderr(
     if as_json:
         counts = [json.loads(each.stdout)["users"] for each in (own, other)]
         assert counts[0] < counts[1] == 16
+    else:
+        assert f"held-out users of {users}" in own.stdout.replace("\n", "")
+        assert "held-out users of" not in other.stdout
 
 
 def test_evaluate_with_another_generator_asks_that_one(
@@ -459,7 +462,7 @@ def test_transfer_scores_every_generator_on_the_same_users(
             assert each["cells"][0]["users"] == 5
         return
     for each in (
-        "5 held-out users of",
+        "5 users of",
         "compiled for fake/g",
         "likelihood",
         "choice",

@@ -101,6 +101,7 @@ def command(
     from popi_prompt.comparison import compare
     from popi_prompt.drawing import at_most
     from popi_prompt.seen import held_out as never_seen
+    from popi_prompt.seen import part_of
 
     names = wanted.names(access, loaded)
     with Display() as display, access.door(names, display) as door:
@@ -109,7 +110,7 @@ def command(
         scoring = _scoring(wanted.scorers, door)
         report = compare(loaded.candidate, measured, scoring, rows, display)
     print_bill(door.spent())
-    part = "held-out users" if len(measured) < len(users) else "users"
+    part = part_of(loaded, users)
     _show(report, f"{part} of {data}", html, as_json)
 
 

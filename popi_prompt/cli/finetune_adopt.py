@@ -101,6 +101,7 @@ def command(
     from popi_prompt.drawing import at_most
     from popi_prompt.finetune.adopt import tuned_route
     from popi_prompt.seen import held_out as never_seen
+    from popi_prompt.seen import part_of
 
     tuned = tuned_route(record, provider, wanted.model, access.roles.get("inference"))
     users = load_users(data, need_pairs=True)
@@ -109,7 +110,7 @@ def command(
     kept = done.won or wanted.force
     if kept:
         done.program.save(wanted.output)
-    part = "held-out users" if len(measured) < len(users) else "users"
+    part = part_of(loaded, users)
     _print(done, f"{part} of {data}", wanted.output if kept else None, tuned, as_json)
     if not kept:
         click.get_current_context().exit(1)

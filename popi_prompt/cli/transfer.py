@@ -94,6 +94,7 @@ def command(
     from popi_prompt.cli.progress import Display
     from popi_prompt.drawing import at_most
     from popi_prompt.seen import held_out as never_seen
+    from popi_prompt.seen import part_of
     from popi_prompt.transfer import transfer
 
     names = wanted.names(access, loaded)
@@ -112,5 +113,5 @@ def command(
         return
     from popi_prompt.cli.tables import print_transfer
 
-    part = "held-out users" if len(measured) < len(users) else "users"
+    part = part_of(loaded, users)
     print_transfer(found, f"{part} of {data}; compiled for {loaded.models['generator']}")
