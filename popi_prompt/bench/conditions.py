@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import astuple
 from typing import Any
 
 from popi_prompt.candidate import Candidate
 from popi_prompt.comparison import Scoring
-from popi_prompt.dataset import fingerprint
 from popi_prompt.models.route import Route
 from popi_prompt.rows import COMPILED, NO_CONTEXT, UNTUNED
 from popi_prompt.runs.config import deciding
-from popi_prompt.schema import User
 
 _INFERRED = (UNTUNED, COMPILED)
 _PRICES = {"price_in", "price_out"}
 
 
-def conditions(
-    name: str, candidate: Candidate, users: Sequence[User], scoring: Scoring
-) -> dict[str, Any]:
-    """Those of a row, as plain JSON values; of models only what the row asks."""
+def conditions(name: str, candidate: Candidate, users: str, scoring: Scoring) -> dict[str, Any]:
+    """Those of a row, as plain JSON values; of models only what the row asks.
+
+    `users` is the fingerprint of those who are measured.
+    """
     names, routes = scoring.door.names, scoring.door.routes
     scorers = (scoring.scorer, *scoring.also)
     judged = any(scorer.name == "judge" for scorer in scorers)
     inferred = name in _INFERRED
     roles = ["generator", *(["inference"] if inferred else []), *(["judge"] if judged else [])]
     return {
-        "users": fingerprint(users),
+        "users": users,
         **({"inference": names["inference"]} if inferred else {}),
         "judge": names["judge"] if judged else None,
         "scorers": [[each.name, each.prefers_label, each.unit] for each in scorers],

@@ -17,6 +17,7 @@ from popi_prompt.bench.settings import BenchSettings
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.comparison import Scoring, measure
 from popi_prompt.contexts import Context, context
+from popi_prompt.dataset import fingerprint
 from popi_prompt.drawing import at_most
 from popi_prompt.events import Observer
 from popi_prompt.inference import summarizer
@@ -78,11 +79,12 @@ class Measuring:
                 self._users(family, program),
                 self._scoring(door),
             )
+            users = fingerprint(subject.users)
             missing = {}
             for name in self._settings.rows:
                 if name == COMPILED and program is None:
                     continue
-                under = self._conditions(name, subject)
+                under = self._conditions(name, subject, users)
                 cell = self._cells.read(family.name, generator, name, under)
                 if cell is None:
                     missing[name] = under
@@ -95,8 +97,8 @@ class Measuring:
                 if cell is not None:
                     yield cell
 
-    def _conditions(self, name: str, subject: _Subject) -> dict[str, Any]:
-        found = conditions(name, subject.candidate, subject.users, subject.scoring)
+    def _conditions(self, name: str, subject: _Subject, users: str) -> dict[str, Any]:
+        found = conditions(name, subject.candidate, users, subject.scoring)
         if name == RETRIEVED:
             embeds, routes = self._settings.embedding_model, subject.scoring.door.routes
             found |= {"retrieve": self._settings.retrieve, "similarity": embeds or "words"}
