@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from pathlib import Path
 
 import numpy as np
 
-from popi_prompt.dataset import user_lines
 from popi_prompt.errors import OptimizationError
-from popi_prompt.files import check_writable, make_folder, writing
 from popi_prompt.schema import User, prompts_in_signals
 
 FRACTIONS = (0.4, 0.25, 0.35)
@@ -61,6 +57,8 @@ def split_users(
         parts = _by_user_and_prompt(with_pairs, seed, fractions)
     else:
         parts = _by_block(blocks, seen, seed, fractions)
+        if not all(parts):
+            parts = _by_user_and_prompt(with_pairs, seed, fractions)
     return _made(with_pairs, parts)
 
 
@@ -135,25 +133,6 @@ def _deal(blocks: list[list[User]], folds: int, rng: np.random.Generator) -> lis
     return dealt
 
 
-def write_split(folder: Path, split: Split, *, reading: Sequence[Path] = ()) -> dict[str, Path]:
-    """Write the parts as `folder`/train.jsonl, val.jsonl and test.jsonl; the files by part.
-
-    Makes the folder. All parts are written before the first takes its place. Raises `UsageError`
-    where the folder or a file cannot be written, or a file is among those that the caller is
-    `reading`, and `WriteError` where the disk takes no more.
-    """
-    make_folder(folder)
-    files = {name: folder / f"{name}.jsonl" for name in split.parts}
-    for path in files.values():
-        check_writable(path, reading=reading)
-    with ExitStack() as stack:
-        for name, part in split.parts.items():
-            file = stack.enter_context(writing(files[name], private=True))
-            file.writelines(user_lines(part))
-            file.flush()
-    return files
-
-
 def normal(prompt: str) -> str:
     """What two prompts must share to count as one: the words, not case or spacing."""
     return " ".join(prompt.casefold().split())
@@ -200,16 +179,31 @@ def _by_block(
     order = np.random.default_rng(seed).permutation(len(blocks))
     shuffled = [blocks[i] for i in order]
     shuffled.sort(key=lambda block: not seen.isdisjoint(_pair_prompts(block)))
-    parts: dict[str, list[User]] = {"test": [], "val": [], "train": []}
+    parts: dict[str, list[list[User]]] = {"test": [], "val": [], "train": []}
     room = {
         "test": min(fractions[2] * total + 0.5, MOST_HELD_OUT),
         "val": min(fractions[1] * total + 0.5, MOST_HELD_OUT),
         "train": float(total),
     }
     for block in shuffled:
-        name = next(n for n in parts if n == "train" or len(parts[n]) + len(block) <= room[n])
-        parts[name].extend(block)
-    return [parts["train"], parts["val"], parts["test"]]
+        name = next(n for n in parts if n == "train" or len(block) <= room[n])
+        room[name] -= len(block)
+        parts[name].append(block)
+    for name in ("test", "val"):
+        if not parts[name]:
+            _give_the_smallest(parts["train"], parts[name], seen)
+    return [[user for block in parts[name] for user in block] for name in ("train", "val", "test")]
+
+
+def _give_the_smallest(train: list[list[User]], part: list[list[User]], seen: set[str]) -> None:
+    """Where every block is larger than its share, a part has a larger share, not nobody."""
+    sizes = {
+        i: len(block)
+        for i, block in enumerate(train)
+        if len(block) <= MOST_HELD_OUT and seen.isdisjoint(_pair_prompts(block))
+    }
+    if sizes and len(train) > 1:
+        part.append(train.pop(min(sizes, key=sizes.__getitem__)))
 
 
 def _by_user_and_prompt(

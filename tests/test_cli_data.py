@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -380,3 +382,27 @@ def test_an_output_that_others_could_read_becomes_its_owners_alone(
     os.chmod(output, 0o644)
     done("sample", users, "--count", 3, "-o", output)
     assert mode(output) == 0o600
+
+
+def test_a_file_name_that_stdout_cannot_say_is_escaped(users: Path, tmp_path: Path) -> None:
+    output = str(tmp_path / os.fsdecode(b"caf\xe9.jsonl"))
+    code = "from popi_prompt.cli.main import run; run()"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            code,
+            "data",
+            "sample",
+            users,
+            "--count",
+            "3",
+            "-o",
+            output,
+            "--json",
+        ],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["output"] == output

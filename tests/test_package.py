@@ -30,6 +30,7 @@ ORDER = [
     "dataset",
     "validation",
     "split",
+    "split_files",
     "dataset_stats",
     "drawing",
     "anonymise",

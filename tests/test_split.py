@@ -214,6 +214,32 @@ def test_prompts_that_occur_in_signals_go_to_train_so_that_nobody_is_dropped(see
     assert "u1" in {user.user_id for user in split.train}
 
 
+@pytest.mark.parametrize("sizes", [(3, 3, 3), (40, 40, 40), (5, 5, 5, 1), (4, 4, 2), (6, 6, 6, 2)])
+@pytest.mark.parametrize("seed", range(5))
+def test_blocks_larger_than_a_share_are_parts_all_the_same(
+    sizes: tuple[int, ...], seed: int
+) -> None:
+    users = [
+        person(f"u{block}-{i}", [f"prompt {block}"])
+        for block, size in enumerate(sizes)
+        for i in range(size)
+    ]
+    split = split_users(users, seed=seed)
+    assert promises_kept(split, users)
+    assert split.dropped_users == 0
+
+
+def test_blocks_larger_than_a_part_may_be_are_cut_by_user_and_prompt() -> None:
+    users = [
+        person(f"u{block}-{i}", [f"prompt {block}-{j}" for j in range(4)])
+        for block in range(3)
+        for i in range(MOST_HELD_OUT + 8)
+    ]
+    split = split_users(users)
+    assert promises_kept(split, users)
+    assert max(len(split.val), len(split.test)) <= MOST_HELD_OUT
+
+
 def test_users_without_pairs_are_left_out_and_not_counted_as_dropped() -> None:
     users = [*strangers(6), person("bare", [])]
     split = split_users(users)

@@ -43,7 +43,8 @@ def command(data: Path, output: Path, fractions: str, seed: int, as_json: bool) 
       popi-prompt data split datasets/tastes.jsonl -o parts
     """
     from popi_prompt.dataset import load_users
-    from popi_prompt.split import split_users, write_split
+    from popi_prompt.split import split_users
+    from popi_prompt.split_files import write_split
 
     wanted = _fractions(fractions)
     users = load_users(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import Any
@@ -70,7 +71,12 @@ def cli() -> None:
 
 
 def run() -> None:
-    """The console script. After Ctrl-C it leaves at once: calls under way are not waited for."""
+    """The console script. After Ctrl-C it leaves at once: calls under way are not waited for.
+
+    What stdout's encoding has no way to say is escaped, as on stderr; in JSON that is the text.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         cli()
     except SystemExit as stop:
