@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from popi_prompt.importers import Wanted, import_users
+from popi_prompt.schema import User
+
 SIGNALS = "Pair-wise Comparative Feedback"
 Files = Mapping[str, Any]  # by name: records, an object for ".json", or text for other suffixes
 
@@ -411,3 +414,19 @@ def save(folder: Path, files: Files) -> list[str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode(name, content))
     return [str(path) for path in paths]
+
+
+def read(
+    name: str, folder: Path, files: Files, **wanted: Any
+) -> tuple[dict[str, User], dict[str, int]]:
+    """Users by id, and what was left out."""
+    return read_paths(name, save(folder, files), **wanted)
+
+
+def read_paths(
+    name: str, paths: list[str], **wanted: Any
+) -> tuple[dict[str, User], dict[str, int]]:
+    """As `read`, of files that are there."""
+    imported = import_users(name, paths, Wanted(**wanted))
+    users = {user.user_id: user for user in imported.users}
+    return users, {reason: count for reason, count in imported.left_out.items() if count}

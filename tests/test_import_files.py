@@ -22,28 +22,14 @@ from public_formats import (
     UTTERANCES,
     Files,
     contrast,
+    read,
+    read_paths,
     save,
 )
 
 from popi_prompt.errors import DataError, UsageError
-from popi_prompt.importers import Wanted, import_users
+from popi_prompt.importers import import_users
 from popi_prompt.schema import Preference, Rating, User
-
-
-def read(
-    name: str, folder: Path, files: Files, **wanted: Any
-) -> tuple[dict[str, User], dict[str, int]]:
-    """Users by id, and what was left out."""
-    return read_paths(name, save(folder, files), **wanted)
-
-
-def read_paths(
-    name: str, paths: list[str], **wanted: Any
-) -> tuple[dict[str, User], dict[str, int]]:
-    imported = import_users(name, paths, Wanted(**wanted))
-    users = {user.user_id: user for user in imported.users}
-    return users, {reason: count for reason, count in imported.left_out.items() if count}
-
 
 # LaMP: whose outputs
 

@@ -34,6 +34,7 @@ from public_formats import (
     VOTES_PARQUET,
     Files,
     contrast,
+    read,
     save,
 )
 
@@ -55,15 +56,6 @@ from popi_prompt.schema import (
 )
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
-def read(
-    name: str, folder: Path, files: Files, **wanted: Any
-) -> tuple[dict[str, User], dict[str, int]]:
-    """Users by id, and what was left out."""
-    imported = import_users(name, save(folder, files), Wanted(**wanted))
-    users = {user.user_id: user for user in imported.users}
-    return users, {reason: count for reason, count in imported.left_out.items() if count}
 
 
 def prompts(user: User) -> set[str]:
@@ -398,7 +390,7 @@ def test_lamp_profiles_are_signals_and_named_answers_make_pairs(tmp_path: Path) 
     assert headline.pairs == tweet.pairs == ()
     assert left_out == {
         "profile entries with empty text": 1,
-        "questions that name no other answer; their users have no pairs": 1,
+        "questions that do not name the output and another answer; their users have no pairs": 1,
         "questions without an output; their users have no pairs": 1,
     }
 

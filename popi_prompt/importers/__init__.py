@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from popi_prompt.errors import DataError, UsageError
+from popi_prompt.fields import text_value
 from popi_prompt.importers.alignx import read_alignx
 from popi_prompt.importers.chat import CHAT_COLUMNS, read_chat
 from popi_prompt.importers.fspo import read_fspo
@@ -35,6 +36,7 @@ LEAKED = "pairs whose prompt is among the user's own signals"
 NO_SIGNALS = "users without signals"
 MORE_SIGNALS = "older signals, beyond the most a user may have (--signals)"
 MORE_PAIRS = "pairs beyond the most a user may have (--pairs)"
+_NAMED = 8  # files in one error
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +163,10 @@ def _kept(
     seen: set[str] = set()
     none = True
     for user in users:
+        _check_id(user, files)
         if user.user_id in seen:
             problem = f"user {user.user_id!r} comes twice; give files with users of their own"
-            raise DataError(problem, path=files[0])
+            raise DataError(problem, path=_named(files))
         seen.add(user.user_id)
         kept = _sound(user, wanted, left_out)
         if kept.signals:
@@ -177,6 +180,15 @@ def _kept(
             "format needs, `popi-prompt import --list` says",
             path=_named(files),
         )
+
+
+def _check_id(user: User, files: Sequence[str]) -> None:
+    """An id from a record is text; one from a file's name may be none."""
+    try:
+        text_value(user.user_id, "the user's id")
+    except DataError as error:
+        problem = f"{error.problem}; it comes from a file's name"
+        raise DataError(problem, path=_named(files)) from None
 
 
 def _sound(user: User, wanted: Wanted, left_out: Counter[str]) -> User:
@@ -195,8 +207,8 @@ def _sound(user: User, wanted: Wanted, left_out: Counter[str]) -> User:
 
 
 def _named(files: Sequence[str]) -> str | None:
-    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    return f"{files[0]}{more}" if files else None
+    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+    return f"{', '.join(files[:_NAMED])}{more}" if files else None
 
 
 def _why(left_out: Counter[str]) -> str:

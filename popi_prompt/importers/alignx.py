@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from popi_prompt.errors import DataError
 from popi_prompt.files import parse_json
+from popi_prompt.importers.file_names import file_names
 from popi_prompt.importers.imported import Wanted
 from popi_prompt.importers.row import Row
 from popi_prompt.importers.tables import is_array, read_array
@@ -27,23 +27,24 @@ LEAKED = "records whose held-out prompt is among their own signals"
 
 def read_alignx(files: Sequence[str], wanted: Wanted, left_out: Counter[str]) -> Iterator[User]:
     """Every record is a user. Records whose held-out prompt is among their signals are left out."""
+    names = file_names(files)
     for source in files:
         if not is_array(source):
             raise DataError("is not an AlignX file: expected a JSON array of records", path=source)
         for row in read_array(source):
-            user = _user(row)
+            user = _user(row, f"{names[source]}-{row.number:04d}")
             if _leaks(user):
                 left_out[LEAKED] += 1
             else:
                 yield user
 
 
-def _user(row: Row) -> User:
+def _user(row: Row, user_id: str) -> User:
     for key in ("prompt", "chosen", "rejected", SIGNALS):
         if key not in row.values:
             raise row.error(f"has no {key!r}; is this an AlignX P-Soups file?")
     raw = {
-        "user_id": f"{Path(row.source).stem}-{row.number:04d}",
+        "user_id": user_id,
         "signals": [{**item, "kind": "preference"} for item in _signals(row)],
         "pairs": [{key: row.values[key] for key in ("prompt", "chosen", "rejected")}],
         "gold": row.values.get("ground_truth_persona"),

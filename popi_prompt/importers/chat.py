@@ -20,7 +20,7 @@ from popi_prompt.importers.held_out import held_out
 from popi_prompt.importers.imported import Wanted
 from popi_prompt.importers.messages import Message, messages, prompt_text
 from popi_prompt.importers.preferences import user_of
-from popi_prompt.importers.row import Row
+from popi_prompt.importers.row import Row, whole
 from popi_prompt.importers.tables import read_rows
 from popi_prompt.schema import Dialogue, Feedback, Interaction, Pair, Signal, Turn, User
 from popi_prompt.split import normal
@@ -28,6 +28,7 @@ from popi_prompt.split import normal
 CHAT_COLUMNS = ("user", "prompt", "response", "feedback", "messages")
 EMPTY = "rows whose prompt or answer is empty, or no single text"
 UNASKED = "answers of a conversation that follow no message of the user"
+UNPAIRED = "answers to held-out prompts of which no pair is made"
 NO_TURNS = "conversations without messages of user and assistant"
 _ALSO = {"response": "completion", "feedback": "label"}
 _UP = ("up", "thumbs_up", "thumbsup", "👍", "like", "liked", "good", "positive", "true", "1", "+1")
@@ -51,10 +52,10 @@ def read_chat(files: Sequence[str], wanted: Wanted, left_out: Counter[str]) -> I
         for row in read_rows(source):
             users[user_of(row, wanted, names)].extend(_signals(row, wanted, left_out))
     for user_id, signals in users.items():
-        yield _user(user_id, signals, wanted)
+        yield _user(user_id, signals, wanted, left_out)
 
 
-def _user(user_id: str, signals: Sequence[Signal], wanted: Wanted) -> User:
+def _user(user_id: str, signals: Sequence[Signal], wanted: Wanted, left_out: Counter[str]) -> User:
     told = [signal for signal in signals if isinstance(signal, Interaction)]
     by_prompt: dict[str, list[Interaction]] = defaultdict(list)
     for each in told:
@@ -63,6 +64,8 @@ def _user(user_id: str, signals: Sequence[Signal], wanted: Wanted) -> User:
     both = [prompt for prompt, found in pairs.items() if found]
     others = len(by_prompt) + len(signals) - len(told)
     out = held_out(both, wanted.pairs or 0, wanted.seed, total=others)
+    # The pairs of a prompt share the answer that was liked.
+    left_out[UNPAIRED] += sum(len(by_prompt[prompt]) - 1 - len(pairs[prompt]) for prompt in out)
     return User(
         user_id,
         tuple(s for s in signals if not (isinstance(s, Interaction) and normal(s.prompt) in out)),
@@ -150,9 +153,7 @@ def _feedback(row: Row, value: Any) -> Feedback | None:
     """A thumb by its usual names. Raises `DataError` for others: a guess could be the opposite."""
     if value is None:
         return None
-    word = value.strip().casefold() if isinstance(value, str) else shown(value).casefold()
-    if isinstance(value, float) and value.is_integer():
-        word = f"{value:.0f}"
+    word = whole((value if isinstance(value, str) else shown(value)).strip().casefold())
     if word not in _FEEDBACK:
         known = f"{', '.join(_UP)} or {', '.join((*_DOWN, 'false', '-1'))}"
         raise row.error(f"feedback is {shown(value)}; expected {known}")

@@ -8,17 +8,16 @@ yw, yl, level and score_persona. Other columns are not used.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from popi_prompt.errors import UsageError
 from popi_prompt.importers.held_out import rank
 from popi_prompt.importers.imported import Wanted
-from popi_prompt.importers.row import Row
+from popi_prompt.importers.row import Row, whole
 from popi_prompt.importers.tables import read_rows
 from popi_prompt.schema import Pair, Preference, User
-from popi_prompt.split import normal
 
 NO_LABEL = "rows whose label says neither answer"
 EMPTY = "rows with an empty prompt or answer, or the same answer twice"
@@ -54,15 +53,16 @@ def read_fspo(files: Sequence[str], wanted: Wanted, left_out: Counter[str]) -> I
     if not signals or not pairs:
         raise UsageError("fspo deals rows to users of --signals and --pairs above 0")
     lanes: dict[tuple[str, int], Lane] = {}
-    seen: Counter[tuple[str, str]] = Counter()
+    seen: dict[str, Counter[int]] = defaultdict(Counter)
     made: Counter[str] = Counter()
     for labelled in _labelled(files, left_out):
-        prompt = normal(labelled.pair[0])
+        # A number in place of the prompt: of the file no more is held than waits for a user.
+        prompt = rank(labelled.pair[0], wanted.seed)
         # The n-th time that a level has a prompt, the row goes to its n-th lane.
-        place = (labelled.level, prompt)
-        lane = lanes.setdefault((labelled.level, seen[place]), Lane(labelled.gold))
-        seen[place] += 1
-        measured = rank(prompt, wanted.seed) % (signals + pairs) < pairs
+        times = seen[labelled.level]
+        lane = lanes.setdefault((labelled.level, times[prompt]), Lane(labelled.gold))
+        times[prompt] += 1
+        measured = prompt % (signals + pairs) < pairs
         (lane.measure if measured else lane.learn).append(labelled.pair)
         if len(lane.learn) >= signals and len(lane.measure) >= pairs:
             yield _user(labelled.level, made, lane, signals, pairs)
@@ -110,8 +110,8 @@ def _labelled(files: Sequence[str], left_out: Counter[str]) -> Iterator[Labelled
 def _label(row: Row) -> int | None:
     """0 if the first answer is better, 1 if the second is; None for ties and gaps."""
     value = row.get("label", "det_choice")
-    if isinstance(value, str) and value.strip() in ("0", "1", "0.0", "1.0"):
-        value = float(value)
+    if isinstance(value, str):
+        value = {"0": 0, "1": 1}.get(whole(value.strip()), value)
     if isinstance(value, bool) or (value is not None and not isinstance(value, int | float)):
         raise row.error(f"the label is {value!r:.60}, expected 0 or 1")
     return int(value) if value in (0, 1) else None

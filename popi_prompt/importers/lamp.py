@@ -25,7 +25,7 @@ from popi_prompt.schema import Interaction, Pair, Persona, Rating, Signal, User
 NO_OUTPUT = "questions without an output; their users have no pairs"
 AGAIN = "outputs that are there twice for one question"
 UNASKED = "outputs without a question"
-NO_CHOICE = "questions that name no other answer; their users have no pairs"
+NO_CHOICE = "questions that do not name the output and another answer; their users have no pairs"
 EMPTY = "profile entries with empty text"
 _STARS = (1.0, 5.0)
 _LISTED = re.compile(r"(?:tags|categories): \[([^\]]*)\]")
@@ -42,8 +42,12 @@ def read_lamp(files: Sequence[str], wanted: Wanted, left_out: Counter[str]) -> I
     names = file_names(questions)
     for source in questions:
         golds = _golds(outputs.get(source, ()), left_out)
+        seen: set[str] = set()
         for row in read_array(source):
             asked = row.label("id")
+            if asked in seen:
+                raise row.error(f"id {asked!r} is there twice")
+            seen.add(asked)
             gold = golds.pop(asked, None)
             answer = gold.text("output") if gold else ""
             yield _user(row, f"{names[source]}-{asked}", answer, wanted, left_out)
@@ -142,7 +146,7 @@ def _pairs(question: str, gold: str, seed: int, left_out: Counter[str]) -> tuple
     if not gold or not question:
         left_out[NO_OUTPUT] += 1
         return ()
-    others = [answer for answer in _answers(question) if answer != gold.strip()]
+    others = [each for each in _answers(question, gold.strip()) if each != gold.strip()]
     if not others:
         left_out[NO_CHOICE] += 1
         return ()
@@ -150,11 +154,16 @@ def _pairs(question: str, gold: str, seed: int, left_out: Counter[str]) -> tuple
     return (Pair(question, gold, drawn),)
 
 
-def _answers(question: str) -> list[str]:
-    """What a question says may be answered; none where it leaves that open."""
-    if _REFERENCES.search(question):
-        return ["[1]", "[2]"]
-    listed = _LISTED.search(question)
-    if listed:
-        return [name.strip() for name in listed[1].split(",") if name.strip()]
-    return ["1", "2", "3", "4", "5"] if _SCORE.search(question) else []
+def _answers(question: str, gold: str) -> list[str]:
+    """What a question says may be answered; nothing where it leaves that open.
+
+    The article or the review in it may look like answers, too: the first that hold `gold` count.
+    """
+    found: dict[int, list[str]] = {}
+    if match := _REFERENCES.search(question):
+        found[match.start()] = ["[1]", "[2]"]
+    if match := _LISTED.search(question):
+        found[match.start()] = [name.strip() for name in match[1].split(",") if name.strip()]
+    if match := _SCORE.search(question):
+        found[match.start()] = ["1", "2", "3", "4", "5"]
+    return next((answers for _, answers in sorted(found.items()) if gold in answers), [])

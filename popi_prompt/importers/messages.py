@@ -23,7 +23,9 @@ Message = tuple[str, str]  # User, Assistant, System or Tool; and the text
 
 
 def messages(row: Row, value: Any, what: str) -> list[Message]:
-    """Who says what. Messages without text (calls of tools, images) are left out."""
+    """Who says what, if not null. Messages without text (calls of tools, images) are left out."""
+    if value is None:
+        return []
     if not isinstance(value, list):
         raise row.error(f"{what!r} is {shown(value)}, expected a list of messages")
     found: list[Message] = []

@@ -16,8 +16,9 @@ from pathlib import Path
 from popi_prompt.errors import UsageError
 from popi_prompt.importers.held_out import rank
 from popi_prompt.importers.imported import Wanted
+from popi_prompt.importers.raw_files import is_utf8, lines
 from popi_prompt.importers.row import Row
-from popi_prompt.importers.tables import is_utf8, lines, read_rows
+from popi_prompt.importers.tables import read_rows
 from popi_prompt.schema import Pair, Rating, User
 
 UNKNOWN = "ratings of films that are not in the file of films"

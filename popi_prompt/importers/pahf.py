@@ -7,6 +7,7 @@ liked before and after it. A choice of `null` rejects all three options.
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,13 +52,13 @@ def read_pahf(files: Sequence[str], wanted: Wanted, left_out: Counter[str]) -> I
         ("stable", phases[:1], phases[1], likes[0]),
         ("drift", [phases[0], phases[2]], phases[3], likes[1]),
     ):
-        for person, product in measure:
-            who = (person, product)
+        # Who has nothing to hold out is a user without pairs.
+        for who in dict.fromkeys((*measure, *learn[-1])):
             chosen = [choice for phase in learn for choice in phase.get(who, ())]
             yield User(
-                "-".join([person, product, *([group] if group == "drift" else [])]),
+                "-".join([*who, *([group] if group == "drift" else [])]),
                 tuple(signal for choice in chosen for signal in _signals(choice)),
-                tuple(pair for choice in measure[who] for pair in _pairs(choice, left_out)),
+                tuple(pair for choice in measure.get(who, ()) for pair in _pairs(choice, left_out)),
                 gold=taste.get(who),
                 group=group,
             )
@@ -66,7 +67,9 @@ def read_pahf(files: Sequence[str], wanted: Wanted, left_out: Counter[str]) -> I
 def _by_name(files: Sequence[str]) -> dict[str, str]:
     paths: dict[str, str] = {}
     for source in files:
-        inside = sorted(Path(source).glob(PAHF_FILES)) if Path(source).is_dir() else [Path(source)]
+        # Not `Path.is_dir`, which raises for a name too long or a folder that may not be entered.
+        is_folder = os.path.isdir(source)
+        inside = sorted(Path(source).glob(PAHF_FILES)) if is_folder else [Path(source)]
         for path in inside:
             if path.stem not in (*PHASES, *TASTES):
                 known = ", ".join((*PHASES, *TASTES))

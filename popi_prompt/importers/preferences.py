@@ -113,7 +113,7 @@ def _contrast(row: Row, wanted: Wanted) -> Contrast:
         return prompt_text(messages(row, asked.get("messages"), "messages")), chosen, rejected
     names = {key: wanted.columns.get(key, key) for key in ("prompt", "chosen", "rejected")}
     has_prompt = names["prompt"] in row.values or "prompt" in wanted.columns
-    if isinstance(row.get(names["chosen"]), list):
+    if any(isinstance(row.get(names[key]), list) for key in ("chosen", "rejected")):
         return _conversations(row, names, has_prompt)
     chosen, rejected = row.text(names["chosen"]), row.text(names["rejected"])
     if not has_prompt:

@@ -8,12 +8,14 @@ hold the preference as a sentence (`explicit_preference`), as a choice in a shor
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from popi_prompt.errors import DataError, UsageError
+from popi_prompt.fields import text_value
 from popi_prompt.importers.imported import Wanted
 from popi_prompt.importers.row import Row
 from popi_prompt.importers.tables import is_array, read_array
@@ -32,7 +34,7 @@ def read_prefeval(files: Sequence[str], wanted: Wanted, left_out: Counter[str]) 
     topics: dict[str, dict[str, list[Row]]] = defaultdict(dict)
     for source in _expanded(files):
         rows = _rows(source)
-        kind, topic = _kind(rows, source), Path(source).stem
+        kind, topic = _kind(rows, source), _topic(source)
         if kind in topics[topic]:
             first = topics[topic][kind][0].source
             raise DataError(f"holds {kind} of {topic!r}, and so does {first}", path=source)
@@ -57,7 +59,8 @@ def read_prefeval(files: Sequence[str], wanted: Wanted, left_out: Counter[str]) 
 
 def _expanded(files: Sequence[str]) -> Iterator[str]:
     for source in files:
-        if Path(source).is_dir():
+        # Not `Path.is_dir`, which raises for a name too long or a folder that may not be entered.
+        if os.path.isdir(source):
             inside = sorted(str(path) for path in Path(source).glob(PREFEVAL_FILES))
             if not inside:
                 raise DataError("holds no JSON files", path=source)
@@ -73,6 +76,13 @@ def _rows(source: str) -> list[Row]:
     if not rows:
         raise DataError("is not a PrefEval file: it is empty", path=source)
     return rows
+
+
+def _topic(source: str) -> str:
+    try:
+        return text_value(Path(source).stem, "the topic, which is the file's name,")
+    except DataError as error:
+        raise DataError(error.problem, path=source) from None
 
 
 def _kind(rows: list[Row], source: str) -> str:

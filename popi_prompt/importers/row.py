@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from popi_prompt.errors import DataError
 from popi_prompt.fields import number_value, shown, text_value
+
+_GAPPED = re.compile(r"(-?[0-9]+)\.0")
+
+
+def whole(text: str) -> str:
+    """A whole number without the ".0" that tables write in a column with gaps; else the text."""
+    found = _GAPPED.fullmatch(text)
+    return found[1] if found else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +63,7 @@ class Row:
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
             return str(value)
-        found = self.as_text(value, key)
+        found = whole(self.as_text(value, key))
         if not found:
             raise self.error(f"{key!r} is empty")
         return found

@@ -6,24 +6,24 @@ number of the record. Records are counted from 0, lines from 1.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from popi_prompt.dataset import read_jsonl
 from popi_prompt.errors import DataError, UsageError
 from popi_prompt.fields import shown
 from popi_prompt.files import parse_json
 from popi_prompt.importers.json_array import MOST, array_values
+from popi_prompt.importers.raw_files import first_byte, opened
 from popi_prompt.importers.row import Row
 
 HUB = "hf://"
 _BATCH = 256
-_CHUNK = 1 << 16
+_SEPARATORS = {",": "','", ";": "';'", "\t": "tabs"}
 
 
 def read_rows(source: str) -> Iterator[Row]:
@@ -70,57 +70,6 @@ def is_array(source: str) -> bool:
     return first_byte(source) == b"["
 
 
-def first_byte(source: str) -> bytes:
-    """The first byte that is not white space or a byte order mark, or none."""
-    with opened(source) as file:
-        while chunk := file.read(_CHUNK):
-            start = chunk.removeprefix(b"\xef\xbb\xbf").lstrip()
-            if start:
-                return start[:1]
-    return b""
-
-
-def is_utf8(source: str) -> bool:
-    """Whether a file is valid UTF-8 to its end."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    with opened(source) as file:
-        try:
-            while chunk := file.read(_CHUNK):
-                decoder.decode(chunk)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return False
-    return True
-
-
-@contextmanager
-def opened(source: str) -> Iterator[BinaryIO]:
-    """The file's bytes; every way a file cannot be opened or read is one `DataError`."""
-    try:
-        with open(source, "rb") as file:
-            yield file
-    except FileNotFoundError:
-        raise DataError("no such file", path=source) from None
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise DataError(f"cannot be read ({reason.lower()})", path=source) from None
-
-
-def lines(source: str, encoding: str = "utf-8-sig") -> Iterator[tuple[int, str]]:
-    """Lines that are not blank, with their numbers."""
-    with opened(source) as file:
-        for number, raw in enumerate(file, start=1):
-            if b"\x00" in raw:
-                raise DataError("holds a NUL byte; is this a text file?", path=source, line=number)
-            try:
-                text = raw.decode(encoding if number == 1 else encoding.removesuffix("-sig"))
-            except UnicodeDecodeError as error:
-                problem = f"is not valid UTF-8 at byte {error.start + 1} of the line"
-                raise DataError(problem, path=source, line=number) from None
-            if text.strip():
-                yield number, text.rstrip("\r\n")
-
-
 def _row(source: str, number: int, value: Any, is_line: bool = False) -> Row:
     row = Row(source, number, {}, is_line)
     if not isinstance(value, Mapping):
@@ -154,7 +103,7 @@ def _csv(source: str) -> Iterator[Row]:
         try:
             for cells in reader:
                 if header is None:
-                    header = _header(cells, source)
+                    header = _header(cells, delimiter, source, reader.line_num)
                 elif cells:
                     if len(cells) != len(header):
                         problem = f"has {len(cells)} columns, the header has {len(header)}"
@@ -166,11 +115,24 @@ def _csv(source: str) -> Iterator[Row]:
             raise DataError(problem, path=source, line=reader.line_num) from None
 
 
-def _header(cells: list[str], source: str) -> list[str]:
+def _header(cells: list[str], delimiter: str, source: str, line: int) -> list[str] | None:
+    """The names of columns; none of a blank line, as there may be some before them."""
     names = [cell.strip() for cell in cells]
-    if len(set(names)) < len(names):
-        raise DataError("has two columns of the same name", path=source, line=1)
+    if names in ([], [""]):
+        return None
+    _refuse_twins(names, source, line)
+    others = [mark for mark in _SEPARATORS if mark != delimiter and mark in names[0]]
+    if len(names) == 1 and others:
+        problem = f"is separated by {_SEPARATORS[others[0]]}; expected {_SEPARATORS[delimiter]}"
+        raise DataError(problem, path=source, line=line)
     return names
+
+
+def _refuse_twins(names: Sequence[str], source: str, line: int | None = None) -> None:
+    for name, times in Counter(names).items():
+        if times > 1:
+            problem = f"has two columns of the same name: {shown(name)}"
+            raise DataError(problem, path=source, line=line)
 
 
 def _decoded(file: Iterable[bytes], source: str) -> Iterator[str]:
@@ -191,7 +153,9 @@ def _parquet(source: str) -> Iterator[Row]:
     number = 0
     with opened(source) as file:
         try:
-            for batch in parquet.ParquetFile(file).iter_batches(_BATCH):
+            table = parquet.ParquetFile(file)
+            _refuse_twins(table.schema_arrow.names, source)
+            for batch in table.iter_batches(_BATCH):
                 for value in batch.to_pylist():
                     yield _row(source, number, value)
                     number += 1
