@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from aiohttp import web
-from finetune_server import Refusal, StoredFile, StoredJob, TuningServer
+from finetune_server import CONTENT, Refusal, StoredFile, StoredJob, TuningServer
 
 ACCOUNT, PROJECT, LOCATION, BUCKET = "acme", "proj", "us-central1", "training"
 _TOGETHER = {
@@ -145,7 +145,7 @@ class ManyTongues(TuningServer):
 
     async def _fill(self, request: web.Request) -> web.Response:
         file = self.files[request.match_info["id"]]
-        file.content, file.sent = request["content"], True
+        file.content, file.sent = CONTENT.get(), True
         return web.json_response({})
 
     async def _datasets(self, request: web.Request) -> web.Response:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -33,6 +34,7 @@ _METHOD_FIELDS = {
     "supervised": {"n_epochs", "batch_size", "learning_rate_multiplier"},
     "dpo": {"n_epochs", "batch_size", "learning_rate_multiplier", "beta"},
 }
+CONTENT: ContextVar[bytes] = ContextVar("content")  # of the file that a request sends
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -42,6 +44,7 @@ class StoredFile:
     name: str
     content: bytes
     sent: bool = True
+    created: float = field(default_factory=time.monotonic)
 
     def examples(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.content.splitlines() if line.strip()]
@@ -84,7 +87,8 @@ class TuningServer:
     `faults` maps "METHOD path" to what goes wrong with the next requests, in turn: an HTTP status
     instead of the work, "hang" or "lost" (the work is done, the answer never comes), "late" (the
     work is done after the connection is gone). `step` is how long a job stays in each state,
-    `latency` how long a request takes before and after its work.
+    `latency` how long a request takes before and after its work. `lag` is how long it takes until a
+    new file is in the list, `retry_after` what a 429 asks to wait.
     """
 
     def __init__(self, *, step: float = 0.02, latency: float = 0.0, page: int = 20):
@@ -94,6 +98,7 @@ class TuningServer:
         self.log: list[Arrived] = []
         self.faults: dict[str, deque[int | str]] = {}
         self.refusal = "Fine-tuning is not available to your organization."
+        self.lag, self.retry_after = 0.0, "0.01"
         self.port = 0
         self._count = Counter[str]()
         self._loop = asyncio.new_event_loop()
@@ -157,7 +162,7 @@ class TuningServer:
         if request.content_type == "multipart/form-data":
             form = await request.post()
             if isinstance(upload := form.get("file"), web.FileField):
-                request["content"] = upload.file.read()  # the file is closed with the request
+                CONTENT.set(upload.file.read())  # the file is closed with the request
         elif await request.read() and request.content_type == "application/json":
             body = await request.json()
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -165,7 +170,7 @@ class TuningServer:
         waiting = self.faults.get(f"{request.method} {request.path}")
         fault = waiting.popleft() if waiting else None
         if isinstance(fault, int):
-            headers = {"Retry-After": "0.01"} if fault == 429 else {}
+            headers = {"Retry-After": self.retry_after} if fault == 429 else {}
             problem = {"error": {"message": self.refusal, "code": f"fault_{fault}"}}
             return web.json_response(problem, status=fault, headers=headers)
         await asyncio.sleep(self.latency)
@@ -276,10 +281,12 @@ class TuningServer:
         upload, purpose = form.get("file"), form.get("purpose")
         if purpose != "fine-tune" or not isinstance(upload, web.FileField):
             raise Refusal(400, "'purpose' or 'file' is missing", "missing_parameter")
-        return web.json_response(_file(self.store(upload.filename, request["content"])))
+        return web.json_response(_file(self.store(upload.filename, CONTENT.get())))
 
     async def _list_files(self, request: web.Request) -> web.Response:
-        return self._page(request, [_file(each) for each in self.files.values()])
+        before = time.monotonic() - self.lag
+        listed = [each for each in self.files.values() if each.created <= before]
+        return self._page(request, [_file(each) for each in listed])
 
     async def _delete(self, request: web.Request) -> web.Response:
         file_id = request.match_info["id"]

@@ -120,6 +120,37 @@ def test_a_model_that_does_not_win_is_not_written_unless_forced(
     assert (scene / "tuned.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("--model", "azure/mine", "--max-usd", "5"), "azure/mine"),
+        (("--model", "nobody/none"), "nobody/none"),
+    ],
+)
+def test_a_model_without_a_price_or_provider_is_refused_before_anything_is_sent(
+    scene: Path,
+    server: TuningServer,
+    monkeypatch: pytest.MonkeyPatch,
+    more: tuple[str, ...],
+    says: str,
+) -> None:
+    generator = FakeModel(name="fake/g")
+
+    def opened(route: Route) -> Model:
+        return generator if route.model == "fake/g" else open_route(route)
+
+    monkeypatch.setattr(door_module, "open_route", opened)
+    with (scene / "models.toml").open("a", encoding="utf-8") as config:
+        config.write("price_in = 1.0\nprice_out = 1.0\n")
+        config.write("[models.generator]\nprice_in = 1.0\nprice_out = 1.0\n")
+    result = adopt(scene, tuned(scene, server, sft), *more)
+    assert result.exit_code != 0
+    (error,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert says in error
+    assert generator.calls == []
+    assert server.asked("POST", "/v1/chat/completions") == []
+
+
 def test_there_is_nothing_to_adopt_before_a_job_has_succeeded(
     scene: Path, server: TuningServer
 ) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from filelock import FileLock
 from finetune_scene import PLAIN, program_of, reply, users
 
 from popi_prompt.cli.main import cli
 from popi_prompt.dataset import write_users
 from popi_prompt.errors import ModelError, RateLimited, UnknownModel
 from popi_prompt.models import door as door_module
+from popi_prompt.models.model import Answer, Sampling
 from popi_prompt.models.route import Route
 from popi_prompt.prompts import Messages
 from popi_prompt.testing import FakeModel
@@ -194,6 +197,32 @@ def test_a_cap_ends_it_with_what_was_scored_kept(
     kept = (folder / "train.samples.jsonl").read_text().splitlines()
     assert len(kept) > 1
     assert not (folder / "train.jsonl").exists()
+
+
+def test_a_draw_that_was_cut_off_is_drawn_again_with_more_tokens(
+    folder: Path, opened: dict[str, FakeModel]
+) -> None:
+    class CutOff(FakeModel):
+        def chat(self, messages: Messages, sampling: Sampling) -> Answer:
+            answer = super().chat(messages, sampling)
+            return answer if sampling.max_tokens >= 300 else replace(answer, finish="length")
+
+    opened["fake/inference"] = CutOff(reply)
+    refused(call(folder), 1, "no summary could be drawn and scored")
+    config = folder / "models.toml"
+    config.write_text("[models.inference]\nmax_tokens = 300\n", encoding="utf-8")
+    refused(call(folder, "--config", config), 2, "models.inference", "name another file")
+    done = call(folder, "--config", config, "--samples", folder / "longer.jsonl")
+    assert done.exit_code == 0, done.output
+
+
+def test_two_exports_on_one_file_of_samples_are_one_line(
+    folder: Path, opened: dict[str, FakeModel]
+) -> None:
+    with FileLock(folder / ".train.samples.jsonl.lock"):
+        refused(call(folder), 2, "another process works on the samples", "--samples")
+    assert not any(model.calls for model in opened.values())
+    assert call(folder).exit_code == 0
 
 
 def test_failures_that_may_pass_are_said(folder: Path, opened: dict[str, FakeModel]) -> None:

@@ -34,12 +34,13 @@ from popi_prompt.errors import (
     UsageError,
 )
 from popi_prompt.finetune.examples import FAILED, NO_GAIN, NO_SIGNALS, REPEATS, SMALL_MARGIN
-from popi_prompt.finetune.export import export
+from popi_prompt.finetune.export import export, recipe_of
 from popi_prompt.finetune.parts import BEYOND, HELD_OUT, NO_PAIRS, NOT_WANTED, parts_of
 from popi_prompt.finetune.plan import Plan
 from popi_prompt.finetune.report import Exported
 from popi_prompt.inference import summarizer
 from popi_prompt.models.model import Sampling
+from popi_prompt.models.route import Route
 from popi_prompt.models.spent import Caps
 from popi_prompt.prompts import Messages
 from popi_prompt.schema import Persona, User
@@ -353,7 +354,8 @@ def test_the_files_are_their_owners_alone(tmp_path: Path) -> None:
     run(plan_in(tmp_path))
     for path in tmp_path.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
-    assert len(list(tmp_path.iterdir())) == 3
+    kept = {path.name for path in tmp_path.iterdir()} - {".samples.jsonl.lock"}
+    assert kept == {"train.jsonl", "samples.jsonl", "validation.jsonl"}
 
 
 def test_another_recipe_does_not_mix_its_samples_in(tmp_path: Path) -> None:
@@ -363,6 +365,40 @@ def test_another_recipe_does_not_mix_its_samples_in(tmp_path: Path) -> None:
     other = replace(program_of(PEOPLE), candidate=Candidate("Something else."))
     with pytest.raises(UsageError, match="sampled with program"):
         export(other, PEOPLE, plan_in(tmp_path), door_of())
+
+
+DECIDING = [
+    *({"temperature": 0.1}, {"max_tokens": 300}, {"api_base": "http://127.0.0.1:1/v1"}),
+    {"headers": (("X-Team", "one"),)},
+]
+ON_THE_WAY = [
+    *({"api_key_env": "MY_API_KEY"}, {"concurrency": 2, "rpm": 9}, {"timeout": 5.0}),
+    {"price_in": 1.0, "price_out": 2.0},
+]
+
+
+@pytest.mark.parametrize("settings", DECIDING)
+@pytest.mark.parametrize("role", ["inference", "generator"])
+def test_settings_that_decide_answers_are_of_the_recipe(
+    tmp_path: Path, role: str, settings: dict[str, Any]
+) -> None:
+    run(plan_in(tmp_path))
+    door = door_of().elsewhere({role: Route(f"fake/{role}", **settings)})
+    with pytest.raises(UsageError, match=rf"models\.{role} 'fake/{role}'.*--samples"):
+        export(program_of(PEOPLE), PEOPLE, plan_in(tmp_path), door)
+    own = plan_in(tmp_path, samples=tmp_path / "own.jsonl")
+    again = door_of().elsewhere({role: Route(f"fake/{role}", **settings)})
+    assert export(program_of(PEOPLE), PEOPLE, own, door).train.examples
+    assert export(program_of(PEOPLE), PEOPLE, own, again).train.examples
+
+
+@pytest.mark.parametrize("settings", ON_THE_WAY)
+def test_how_models_are_reached_and_paid_is_not(tmp_path: Path, settings: dict[str, Any]) -> None:
+    program, plan = program_of(PEOPLE), plan_in(tmp_path)
+    door = door_of().elsewhere({"inference": Route("fake/inference", **settings)})
+    plain = recipe_of(program, plan, door_of())
+    assert recipe_of(program, plan, door) == plain
+    assert plain.models == {"inference": "fake/inference", "generator": "fake/generator"}
 
 
 def test_an_unknown_reward_is_an_error_of_the_program(tmp_path: Path) -> None:

@@ -62,13 +62,14 @@ class Scene:
         self.train = write(folder / "train.jsonl")
         self.provider = open_provider(Place("openai", server.api_base, timeout=timeout))
         self.told: list[str] = []
+        self.pace = QUICK
 
     def observe(self, event: Event) -> None:
         if isinstance(event, Noted):
             self.told.append(event.text)
 
     def submit(self, order: Order = ORDER, *, again: bool = False) -> JobRecord:
-        submission = Submission(self.folder, self.provider, self.observe, QUICK)
+        submission = Submission(self.folder, self.provider, self.observe, self.pace)
         parts = {"train": read_training_file(self.train)}
         return submission.submit(order, parts, again=again)  # type: ignore[arg-type]
 
@@ -216,6 +217,33 @@ def test_after_its_last_attempt_the_next_run_looks_first(tmp_path: Path) -> None
         assert record.asked is not None
         assert scene.submit().job_id == "ftjob-0001"
         assert len(server.jobs) == 1
+
+
+def test_what_is_on_record_is_waited_for_before_it_is_sent_again(
+    scene: Scene, server: TuningServer
+) -> None:
+    scene.pace, server.lag = replace(QUICK, settle=10.0), 2.0
+    server.fault(JOBS, 403)
+    with pytest.raises(FineTuningRefused):
+        scene.submit()
+    assert scene.submit().job_id in server.jobs
+    assert len(server.files) == 1
+
+
+def test_a_wait_of_hours_is_told_instead_of_slept(
+    scene: Scene, server: TuningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("popi_prompt.finetune.once.time.sleep", slept.append)
+    server.retry_after = "7200"
+    server.fault(FILES, 429)
+    with pytest.raises(FineTuningUnavailable, match="same command again.* 7200 seconds") as caught:
+        scene.submit()
+    assert max(slept, default=0.0) <= 60
+    assert (caught.value.retry_after, caught.value.arrived) == (7200, False)
+    (record,) = scene.folder.all()
+    assert record.files["train"].asked is None
+    assert str(caught.value).startswith("openai at ")
 
 
 def test_a_job_that_failed_is_followed_by_another_only_when_asked(
@@ -366,6 +394,19 @@ def test_files_of_a_job_that_never_began_can_be_deleted_and_sent_again(
     assert delete_files(scene.folder, record, scene.provider) == ("file-0001",)
     assert scene.submit().files["train"].file_id == "file-0002"
     assert len(server.files) == 1
+
+
+def test_files_are_kept_while_a_lost_request_may_have_started_the_job(
+    scene: Scene, server: TuningServer
+) -> None:
+    server.fault(JOBS, 500, 500, 500, "lost")
+    with pytest.raises(FineTuningUnavailable):
+        scene.submit()
+    (record,) = scene.folder.all()
+    with pytest.raises(UsageError, match="run the same `finetune submit` again"):
+        delete_files(scene.folder, record, scene.provider)
+    assert len(server.files) == 1
+    assert delete_files(scene.folder, scene.wait(scene.submit()), scene.provider) == ("file-0001",)
 
 
 # -- records and training files -------------------------------------------------------------------

@@ -47,6 +47,7 @@ ROUTES = {
 @pytest.fixture(autouse=True)
 def account(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
+        "AZURE_API_KEY": "none",
         "FIREWORKS_ACCOUNT_ID": ACCOUNT,
         "VERTEXAI_PROJECT": PROJECT,
         "VERTEXAI_LOCATION": "us-central1",

@@ -100,7 +100,9 @@ PLACES = {
     "llama_cpp": ("models/llama_context.py",),
     "openai": ("models/openai_client.py", "finetune/providers/openai.py"),
     "httpx": ("finetune/providers/",),
-    "filelock": ("bench/run.py", "finetune/job_folder.py", "runs/folder.py"),
+    "filelock": (
+        *("bench/run.py", "finetune/job_folder.py", "finetune/samples_file.py", "runs/folder.py"),
+    ),
     "tenacity": ("models/transport.py", "finetune/providers/rest.py"),
     "aiolimiter": ("models/transport.py",),
     "aiohttp": ("stub_server.py",),

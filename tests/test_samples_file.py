@@ -93,6 +93,37 @@ def test_many_threads_write_whole_lines(path: Path) -> None:
         assert [store.get(each.user_id, "k") for each in everyone] == everyone
 
 
+def test_one_at_a_time_works_on_a_file(path: Path) -> None:
+    link = path.with_name("link.jsonl")
+    link.symlink_to(path)
+    with SamplesFile(path, RECIPE) as store:
+        store.put(DRAWN)
+        for same in (path, link):
+            with pytest.raises(UsageError, match=r"another process works .*--samples"):
+                SamplesFile(same, RECIPE)
+        assert store.get("u1", "k") == DRAWN
+    for _ in range(2):  # one that is refused for its recipe lets go of the file, too
+        with pytest.raises(UsageError, match="sampled with seed"):
+            SamplesFile(path, replace(RECIPE, seed=1))
+    with SamplesFile(link, RECIPE) as store:
+        assert store.get("u1", "k") == DRAWN
+
+
+def test_a_lock_that_cannot_be_had_is_a_clear_error(path: Path) -> None:
+    path.with_name(f".{path.name}.lock").mkdir()
+    with pytest.raises(UsageError, match="cannot write"):
+        SamplesFile(path, RECIPE)
+
+
+def test_where_recipes_differ_is_named_and_short(path: Path) -> None:
+    told = {"model": "fake/i", "chat_template": "{{ x }}" * 1000}
+    with SamplesFile(path, RECIPE):
+        pass
+    with pytest.raises(UsageError, match=r"models\.inference 'fake/i', this export") as caught:
+        SamplesFile(path, replace(RECIPE, models={**RECIPE.models, "inference": told}))
+    assert len(str(caught.value)) < 600
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -68,6 +68,10 @@ def _record(each: Listed) -> dict[str, Any]:
     return {
         "provider": each.place.provider,
         "api_base": each.place.api_base,
+        "account": each.place.account,
+        "project": each.place.project,
+        "location": each.place.location,
+        "bucket": each.place.bucket,
         "name": each.name,
         "file_id": each.file_id,
         "bytes": each.bytes,

@@ -37,11 +37,12 @@ class PlaceOptions:
     api_key_env: str | None
 
     def place(self) -> Place:
-        """What it means."""
+        """What it means, here and now: a job stays there whatever the environment says later."""
+        from popi_prompt.finetune.environment import resolved
         from popi_prompt.finetune.provider import Place
 
         name: Any = self.provider
-        return Place(name, self.api_base, self.api_key_env)
+        return resolved(Place(name, self.api_base, self.api_key_env))
 
 
 PLACE: Sequence[Decorator] = (

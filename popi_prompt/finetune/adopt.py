@@ -79,16 +79,19 @@ def adopt(
     """Measure both on these users, whom neither may have seen.
 
     The tuned model gets the program's instruction, and none of its demonstrations: it has learned
-    from more. Raises `OptimizationError` where nobody can be scored, `UsageError` where the program
-    runs on this model already.
+    from more. Raises `OptimizationError` where nobody can be scored; before anything is sent,
+    `UsageError` where the program runs on this model already or a cap in USD needs its price, and
+    `ModelError` where it cannot be opened.
     """
     if program.models["inference"] == tuned.model:
         raise UsageError(f"the program's inference model is {tuned.model!r} already")
+    # What cannot be opened or priced is refused before the comparison is paid for.
+    door = scoring.door.elsewhere({"inference": tuned})
+    door.model("inference")
     report = compare(program.candidate, users, scoring, CORE_ROWS, observer)
     candidate = replace(program.candidate, menu=None)  # a tuned model has to write
     if not keep_demonstrations:
         candidate = replace(candidate, demonstrations=())
-    door = scoring.door.elsewhere({"inference": tuned})
     told = Context(candidate, summarizer(candidate, door))
     own = UNTUNED if program.candidate == UNTUNED_CANDIDATE else COMPILED
     row = measure(TUNED, told, users, replace(scoring, door=door), observer)

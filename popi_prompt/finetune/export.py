@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import chain
+from typing import Any
 
 from popi_prompt.anonymise import anonymise
 from popi_prompt.errors import ModelError, OptimizationError, ProgramError
@@ -24,15 +25,18 @@ from popi_prompt.finetune.samples_file import SamplesFile
 from popi_prompt.finetune.sampling import Draws, Sampler
 from popi_prompt.generator import Generator
 from popi_prompt.models.door import Door
+from popi_prompt.models.route import Route
 from popi_prompt.ngrams import Runs
 from popi_prompt.program import Program
 from popi_prompt.rewards import AccuracyReward, MarginReward, PopiReward
+from popi_prompt.runs.config import deciding
 from popi_prompt.schema import User, texts_in_signals
 from popi_prompt.scorers import make_scorer
 
 _REWARDS: dict[str, type[PopiReward | AccuracyReward | MarginReward]] = {
     each.name: each for each in (PopiReward, AccuracyReward, MarginReward)
 }
+_PRICES = ("price_in", "price_out")  # decide whether a run fits its cap, and no answer
 _ASKS = {"judge": ("judge",), "similarity": ("embedding",)}  # roles of scorers beside the usual
 
 
@@ -100,12 +104,20 @@ def recipe_of(program: Program, plan: Plan, door: Door) -> Recipe:
     roles = ("inference", "generator", *_ASKS.get(scorer, ()))
     return Recipe(
         program=hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24],
-        models={role: door.names[role] for role in roles if role in door.names},
+        models={role: _model(door.routes[role]) for role in roles if role in door.routes},
         scorer=scorer,
         reward=program.origin.reward,
         temperature=plan.temperature,
         seed=program.origin.seed,
     )
+
+
+def _model(route: Route) -> Any:
+    """What decides its answers: its name alone, where no setting is added to it."""
+    plain = deciding(Route(route.model))
+    set_ = {name: each for name, each in deciding(route).items() if each != plain.get(name)}
+    answering = {name: each for name, each in set_.items() if name not in _PRICES}
+    return {"model": route.model, **answering} if answering else route.model
 
 
 def _missing(users: Iterable[User], store: SamplesFile, draws: Draws) -> tuple[User, ...]:

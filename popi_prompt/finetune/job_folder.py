@@ -99,19 +99,28 @@ class JobFolder:
 
     @contextmanager
     def _locked(self, name: str, seconds: float) -> Iterator[None]:
+        lock = FileLock(self.path / f".{name}", timeout=seconds, mode=0o600)
         try:
-            with FileLock(self.path / f".{name}", timeout=seconds, mode=0o600):
-                yield
+            lock.acquire()
         except Timeout:
             problem = f"another process is at work on this job (lock {name!r}); try again later"
             raise FineTuningUnavailable(problem) from None
+        except OSError as error:
+            raise self._unusable(error) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _make(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise UsageError(f"cannot make --jobs-folder {str(self.path)!r}: {reason}") from None
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: OSError) -> UsageError:
+        reason = (error.strerror or str(error)).lower()
+        return UsageError(f"cannot use --jobs-folder {str(self.path)!r}: {reason}")
 
     def _file(self, key: str) -> Path:
         return self.path / f"{key}.json"

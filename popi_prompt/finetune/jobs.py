@@ -14,7 +14,7 @@ from popi_prompt.finetune.job import Job, JobEvent, Order, Part, Upload
 from popi_prompt.finetune.job_folder import JobFolder
 from popi_prompt.finetune.once import Once
 from popi_prompt.finetune.once import Pace as Pace
-from popi_prompt.finetune.provider import Provider
+from popi_prompt.finetune.provider import Place, Provider
 from popi_prompt.finetune.record import JobRecord, new_record
 from popi_prompt.finetune.training_file import TrainingFile, fingerprint
 
@@ -41,12 +41,24 @@ class Submission:
         """
         self._check(order, parts)
         for attempt in count(1):
-            record = new_record(self.provider.place, order, parts, attempt)
+            record = self._record(order, parts, attempt)
             known = self.folder.get(record.key)
             if known is None or not again or known.status not in ("failed", "cancelled"):
                 break
         with self.folder.submitting(record.key):
             return self._go_on(self.folder.add(record), parts)
+
+    def _record(self, order: Order, parts: Mapping[Part, TrainingFile], attempt: int) -> JobRecord:
+        """A new one, or that of before accounts were on record, where its job or files are here."""
+        place = self.provider.place
+        record = new_record(place, order, parts, attempt)
+        if self.folder.get(record.key) is None:
+            for base in dict.fromkeys((place.api_base, None)):
+                unresolved = Place(place.provider, base)
+                older = self.folder.get(new_record(unresolved, order, parts, attempt).key)
+                if older is not None and not older.place.resolved and self._is_here(older):
+                    return self.folder.update(older.key, lambda now: now.at(place))
+        return record
 
     def _check(self, order: Order, parts: Mapping[Part, TrainingFile]) -> None:
         if order.hyperparameters.beta is not None and order.method != "preference":
@@ -80,7 +92,8 @@ class Submission:
 
         job = Once(lambda: self._job_of(record), create, mark, self.pace).made(record.asked)
         self.observer(Noted(f"job {record.key} is {job.job_id} ({record.place.shown})"))
-        return self._save(record.key, lambda now: now.with_job(job))
+        place = self.provider.place
+        return self._save(record.key, lambda now: now.with_job(job).at(place))
 
     def _uploaded(self, record: JobRecord, part: Part, path: Path) -> JobRecord:
         """The record once the provider has the file and can use it."""
@@ -98,12 +111,10 @@ class Submission:
             self.observer(Noted(f"sending {path.name} ({sent.bytes} bytes) as {sent.name}"))
             return self.provider.files.upload(path, sent.name)
 
-        asked = sent.asked if sent.file_id is None else None
-        found = Once(find, send, mark, self.pace).made(asked)
+        # Also what is on record is waited for: it may not be listed yet.
+        found = Once(find, send, mark, self.pace).made(sent.asked)
         # Before it is ready: what was sent must be known to be listed and deleted.
-        record = self._save(
-            record.key, lambda now: now.with_file(part, file_id=found.file_id, asked=None)
-        )
+        record = self._save(record.key, lambda now: now.with_file(part, file_id=found.file_id))
         self._ready(found, find)
         return record
 
@@ -137,10 +148,15 @@ class Submission:
         found = [
             job
             for job in self.provider.queue.jobs()
-            if job.label == record.label or job.training_file == training
+            if job.label == record.label or (training is not None and job.training_file == training)
         ]
         alive = [job for job in found if job.status not in ("failed", "cancelled")]
         return next(iter(alive or found), None)
+
+    def _is_here(self, record: JobRecord) -> bool:
+        return self._job_of(record) is not None or any(
+            self._upload_of(record, part) is not None for part in record.files
+        )
 
     def _save(self, key: str, change: Callable[[JobRecord], JobRecord]) -> JobRecord:
         return self.folder.update(key, change)
@@ -161,7 +177,9 @@ def look(
     if job.status != record.status:
         observer(Noted(f"job {record.key}: {job.status.replace('_', ' ')}"))
     last = events[-1].event_id if events else record.last_event
-    return folder.update(record.key, lambda now: replace(now.with_job(job), last_event=last))
+    return folder.update(
+        record.key, lambda now: replace(now.with_job(job).at(provider.place), last_event=last)
+    )
 
 
 def wait(
@@ -197,7 +215,7 @@ def cancel(folder: JobFolder, record: JobRecord, provider: Provider) -> JobRecor
     if record.over:
         return record
     job = provider.queue.cancel(job_id(record))
-    return folder.update(record.key, lambda now: now.with_job(job))
+    return folder.update(record.key, lambda now: now.with_job(job).at(provider.place))
 
 
 def job_id(record: JobRecord) -> str:

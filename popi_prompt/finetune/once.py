@@ -13,6 +13,7 @@ from popi_prompt.errors import (
     FineTuningUnavailable,
     UsageError,
 )
+from popi_prompt.models.litellm_errors import LONGEST_WAIT
 
 T = TypeVar("T")
 
@@ -45,7 +46,8 @@ class Once(Generic[T]):
     def made(self, asked: float | None) -> T:
         """The one that is there, else a new one; `asked` is when an earlier run sent a request.
 
-        Raises what `make` does; `FineTuningUnavailable` after the last attempt.
+        Raises what `make` does; `FineTuningUnavailable` after the last attempt, and at once where
+        the provider asks to wait for more than a minute.
         """
         for left in reversed(range(self.pace.attempts)):
             found = self._settled(asked)
@@ -59,13 +61,27 @@ class Once(Generic[T]):
                 if not error.arrived:
                     asked = None
                     self.mark(None)
+                wait = self._wait(error)
                 if not left:
                     raise
-                time.sleep(error.retry_after if error.retry_after is not None else self.pace.poll)
+                time.sleep(wait)
             except (FineTuningRefused, AuthenticationError, UsageError):
                 self.mark(None)
                 raise
         raise AssertionError("the last attempt returns or raises")
+
+    def _wait(self, error: FineTuningUnavailable) -> float:
+        """Seconds until the next attempt. Raises where nobody should sit and wait as long."""
+        if error.retry_after is None:
+            return self.pace.poll
+        if error.retry_after > LONGEST_WAIT:
+            raise FineTuningUnavailable(
+                f"{error.problem}, after the {error.retry_after:.0f} seconds it asks to wait",
+                provider=error.provider,
+                arrived=error.arrived,
+                retry_after=error.retry_after,
+            ) from None
+        return error.retry_after
 
     def _settled(self, asked: float | None) -> T | None:
         found = self.find()

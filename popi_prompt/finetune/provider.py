@@ -19,6 +19,9 @@ class Place:
     """A provider's account. None means: for `api_base` the provider's own, for `api_key_env` the
     variable it is usually in. `timeout` is in seconds, for one request; an upload has ten times it.
 
+    `account` is OpenAI's organization or Fireworks' account, `bucket` is where Vertex has files.
+    Until it is `resolved`, what is None is still for the environment to say.
+
     A key is never a field of it.
     """
 
@@ -26,11 +29,31 @@ class Place:
     api_base: str | None = None
     api_key_env: str | None = None
     timeout: float = 60.0
+    account: str | None = None
+    project: str | None = None
+    location: str | None = None
+    bucket: str | None = None
+    resolved: bool = False
+
+    @property
+    def identity(self) -> tuple[str | None, ...]:
+        """What tells accounts apart, however they are reached: by another key, or more patiently.
+
+        Keys of jobs are made of it, so those of places without parts stay as they were.
+        """
+        parts = self._parts
+        return (self.provider, self.api_base, *(parts if any(parts) else ()))
 
     @property
     def shown(self) -> str:
         """For people: the provider, and where it is if that is not its usual place."""
-        return self.provider if self.api_base is None else f"{self.provider} at {self.api_base}"
+        at = "" if self.api_base is None else f" at {self.api_base}"
+        parts = ", ".join(filter(None, self._parts))
+        return f"{self.provider}{at}{parts and f' ({parts})'}"
+
+    @property
+    def _parts(self) -> tuple[str | None, ...]:
+        return (self.account, self.project, self.location, self.bucket)
 
 
 class FileStore(Protocol):

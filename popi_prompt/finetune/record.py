@@ -29,7 +29,9 @@ PARTS: tuple[Part, ...] = get_args(Part)
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A file of a job. `asked` is when it was last sent, until its id is known: epoch seconds."""
+    """A file of a job. `asked` is when it was last sent, in epoch seconds: for a while after that
+    the provider may not list it yet.
+    """
 
     path: str
     name: str
@@ -87,6 +89,10 @@ class JobRecord:
             checkpoints=job.checkpoints or self.checkpoints,
         )
 
+    def at(self, place: Place) -> JobRecord:
+        """The record once the job was seen there, if it is from before that was on record."""
+        return self if self.place.resolved else replace(self, place=place)
+
     def with_file(self, part: Part, **changes: Any) -> JobRecord:
         """The record with fields of a file changed."""
         return replace(self, files={**self.files, part: replace(self.files[part], **changes)})
@@ -103,7 +109,7 @@ def new_record(
 ) -> JobRecord:
     """A job of which nothing has been sent. The same values give the same key anywhere."""
     about = {
-        "place": [place.provider, place.api_base],
+        "place": list(place.identity),
         "order": asdict(order),
         "files": {part: file.sha256 for part, file in parts.items()},
         "attempt": attempt,

@@ -72,11 +72,12 @@ class Recipe:
     """What samples depend on beside the user; samples of another recipe are not comparable.
 
     `program` is a hash of the instruction, demonstrations, view and conditioning. `models` are
-    those that drew and scored, by role.
+    those that drew and scored, by role: a name, or an object of the name and what else decides the
+    answers of its route.
     """
 
     program: str
-    models: Mapping[str, str]
+    models: Mapping[str, Any]
     scorer: str
     reward: str
     temperature: float

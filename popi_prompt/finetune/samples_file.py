@@ -5,23 +5,28 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from popi_prompt.errors import DataError, UsageError
 from popi_prompt.files import append, check_writable, parse_json
 from popi_prompt.finetune.samples import Drawn, Missed, Recipe, Sample
 
 SCHEMA = "popi-prompt/samples/1"
+_LONGEST = 200  # a route may have a chat template
 
 
 class SamplesFile:
     """Reads and appends; mode 0600, only places in memory. Thread-safe; a user's last line counts.
 
-    What a crash cut off is removed. Raises `UsageError` for a file that cannot be written or was
-    made by another recipe, `DataError` with file and line for one that holds no samples,
-    `WriteError` where the disk takes no more.
+    What a crash cut off is removed. Raises `UsageError` for a file that cannot be written, that
+    another process works on, or that was made by another recipe, `DataError` with file and line for
+    one that holds no samples, `WriteError` where the disk takes no more.
     """
 
     def __init__(self, path: Path, recipe: Recipe):
@@ -29,24 +34,21 @@ class SamplesFile:
         self._path = path
         self._lock = threading.Lock()
         self._places: dict[str, tuple[int, int]] = {}
-        try:
-            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise UsageError(f"cannot write {str(path)!r}: {error.strerror}") from None
-        try:
+        with ExitStack() as opened:
+            opened.callback(_alone(path).release)
+            self._file = _open(path)
+            opened.callback(os.close, self._file)
             self._end = self._read(recipe)
-        except BaseException:
-            os.close(self._file)
-            raise
-        os.fchmod(self._file, 0o600)
-        if self._end == 0:
-            self._append({"schema": SCHEMA, "recipe": recipe.as_record()})
+            os.fchmod(self._file, 0o600)
+            if self._end == 0:
+                self._append({"schema": SCHEMA, "recipe": recipe.as_record()})
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> SamplesFile:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        os.close(self._file)
+        self._opened.close()
 
     def get(self, user_id: str, key: str) -> Drawn:
         """The draws of a user; none where their signals or pairs have changed since."""
@@ -104,11 +106,9 @@ class SamplesFile:
         was, now = record.get("recipe"), recipe.as_record()
         if was == now:
             return
-        known = was if isinstance(was, dict) else {}
-        name = next(name for name in now if known.get(name) != now[name])
+        differ = _difference(was if isinstance(was, dict) else {}, now)
         raise UsageError(
-            f"{self._path} was sampled with {name} {known.get(name)!r}, this export has "
-            f"{now[name]!r}; name another file with --samples"
+            f"{self._path} was sampled with {differ}; name another file with --samples"
         )
 
     def _user(self, record: Any, line: int) -> str:
@@ -117,6 +117,47 @@ class SamplesFile:
         except (KeyError, TypeError, ValueError) as error:
             problem = f"holds no samples of a user ({type(error).__name__}: {error})"
             raise DataError(problem, path=self._path, line=line) from None
+
+
+def _difference(was: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> str:
+    """The first value that is not the same, in words."""
+    name = next(name for name in {**now, **was} if was.get(name, ...) != now.get(name, ...))
+    one, other = was.get(name), now.get(name)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return _difference(one, other, f"{within}{name}.")
+    return f"{within}{name} {_shown(one)}, this export has {_shown(other)}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def _alone(path: Path) -> FileLock:
+    """The lock of the file, gone with its process: two would pay twice and mix up the places."""
+    target = Path(os.path.realpath(path))
+    lock = FileLock(target.with_name(f".{target.name}.lock"), timeout=0, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(
+            f"another process works on the samples in {str(path)!r}; wait for it, or name another "
+            "file with --samples"
+        ) from None
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    return lock
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"cannot write {str(path)!r}: {(error.strerror or str(error)).lower()}")
 
 
 def _drawn(record: Any) -> Drawn:

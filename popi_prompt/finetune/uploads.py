@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from popi_prompt.errors import AuthenticationError, FineTuningError, UsageError
+from popi_prompt.finetune.environment import resolved, undecided
 from popi_prompt.finetune.job import Upload
 from popi_prompt.finetune.job_folder import JobFolder
 from popi_prompt.finetune.provider import OURS, Place, Provider
@@ -41,37 +42,50 @@ class Files:
 
 def places(folder: JobFolder) -> tuple[Place, ...]:
     """Where the jobs of the folder run, each once."""
-    return tuple(dict.fromkeys(record.place for record in folder.all()))
+    return tuple(dict.fromkeys(resolved(record.place) for record in folder.all()))
 
 
 def list_files(folder: JobFolder, where: Sequence[Place], open_at: _Open) -> Files:
-    """Files at these places; a place that cannot be asked is a failure, its records are listed."""
-    files: list[Listed] = []
+    """Files at these places, each once, also where two keys lead to one account.
+
+    A place that cannot be asked is a failure; its records are listed.
+    """
+    files: dict[tuple[Any, str], Listed] = {}
     failures: list[str] = []
-    records = list(folder.all())
-    for place in where:
-        here = [record for record in records if record.place == place]
+    records = [(record, resolved(record.place)) for record in folder.all()]
+    for place in map(resolved, where):
+        own = [record for record, its in records if its == place]
         there: list[Upload] | None = None
+        opened = place
         try:
-            there = list(open_at(place).files.uploads())
+            provider = open_at(place)
+            opened, there = provider.place, list(provider.files.uploads())
         except (FineTuningError, AuthenticationError, UsageError) as error:
             failures.append(str(error))
-        files += _listed(place, here, there)
-    return Files(tuple(files), tuple(failures))
+        near = [record for record, its in records if its.identity == opened.identity]
+        for each in _listed(opened, own, (*own, *near), there):
+            found = files.setdefault((opened.identity, each.file_id), each)
+            if each.at_provider and not found.at_provider:
+                files[opened.identity, each.file_id] = each
+    return Files(tuple(files.values()), tuple(failures))
 
 
 def _listed(
-    place: Place, records: Sequence[JobRecord], there: Sequence[Upload] | None
+    place: Place,
+    own: Sequence[JobRecord],
+    known: Sequence[JobRecord],
+    there: Sequence[Upload] | None,
 ) -> Iterator[Listed]:
-    jobs = {record.key: record for record in records}
+    """What lies there, of any job known, and what the records of its own say lies there."""
+    jobs = {record.key: record for record in known}
     seen = set[str]()
     for each in there or ():
         job = jobs.get(_key(each.name) or "")
-        known = job is not None and any(s.file_id == each.file_id for s in job.files.values())
+        recorded = job is not None and any(s.file_id == each.file_id for s in job.files.values())
         seen.add(each.file_id)
         key = None if job is None else job.key
-        yield Listed(place, each.name, each.file_id, each.bytes, key, known, True)
-    for record in records:
+        yield Listed(place, each.name, each.file_id, each.bytes, key, recorded, True)
+    for record in own:
         for sent in record.files.values():
             if sent.file_id is None or sent.deleted or sent.file_id in seen:
                 continue
@@ -88,19 +102,35 @@ def _key(name: str) -> str | None:
 def delete_files(folder: JobFolder, record: JobRecord, provider: Provider) -> tuple[str, ...]:
     """Delete every file of a job, also what killed runs left; returns their ids.
 
-    Raises `UsageError` while the job may still need them.
+    Raises `UsageError` while the job may still need them, and where they may lie elsewhere.
     """
+    _check_unneeded(record)
+    there = list(provider.files.uploads())
+    found = [each for each in there if _key(each.name) == record.key]
+    recorded = [s.file_id for s in record.files.values() if s.file_id and not s.deleted]
+    unseen = set(recorded).difference(each.file_id for each in there)
+    if unseen and undecided(record.place):
+        raise UsageError(
+            f"file {min(unseen)} of job {record.key} is not at {provider.place.shown} and may lie "
+            "elsewhere: the record is of a time when it did not tell; set "
+            f"{', '.join(undecided(record.place))} as they were when it was submitted"
+        )
+    for file_id in dict.fromkeys([each.file_id for each in found] + recorded):
+        provider.files.delete(file_id)
+    folder.update(record.key, _without_files)
+    return tuple(each.file_id for each in found)
+
+
+def _check_unneeded(record: JobRecord) -> None:
     if record.job_id is not None and not record.over:
         raise UsageError(
             f"job {record.key} is {record.status}; cancel it first, or wait until it is over"
         )
-    found = [each for each in provider.files.uploads() if _key(each.name) == record.key]
-    recorded = [each.file_id for each in record.files.values() if not each.deleted]
-    ids = dict.fromkeys([each.file_id for each in found] + [each for each in recorded if each])
-    for file_id in ids:
-        provider.files.delete(file_id)
-    folder.update(record.key, _without_files)
-    return tuple(each.file_id for each in found)
+    if record.job_id is None and record.asked is not None:
+        raise UsageError(
+            f"job {record.key} may have been started: the answer to that was lost; run the same "
+            "`finetune submit` again, which finds it, then wait or cancel it first"
+        )
 
 
 def _without_files(record: JobRecord) -> JobRecord:

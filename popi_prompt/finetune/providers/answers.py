@@ -30,13 +30,14 @@ _LONGEST = 300
 def key(place: Place, *usual: str) -> str:
     """The key, from the environment alone. Raises `AuthenticationError` that names the variable.
 
-    A server at an address of one's own may want none; it is sent "none" then.
+    A server at an address of one's own, but Azure's, may want none; it is sent "none" then.
     """
     names = (place.api_key_env,) if place.api_key_env is not None else usual
     found = next(filter(None, (os.environ.get(name) for name in names)), None)
     if found is not None:
         return found
-    if place.api_base is not None and place.api_key_env is None:
+    own = place.api_base is not None and place.provider != "azure"
+    if own and place.api_key_env is None:
         return "none"
     raise AuthenticationError(f"{place.provider}: its key is missing; export {names[0]} first")
 

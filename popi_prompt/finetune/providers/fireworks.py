@@ -6,7 +6,6 @@ https://docs.fireworks.ai/api-reference/create-dpo-job (read 2026-11-24).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,8 +40,8 @@ _STATUSES: Mapping[str, Status] = {
 def open_at(place: Place) -> Provider:
     """By FIREWORKS_API_KEY and FIREWORKS_ACCOUNT_ID."""
     key = answers.key(place, "FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY")
-    account = os.environ.get("FIREWORKS_ACCOUNT_ID", "")
-    if not account:
+    account = place.account
+    if account is None:
         raise UsageError("fireworks needs FIREWORKS_ACCOUNT_ID, the id of your account")
     base = (place.api_base or _BASE).rstrip("/").removesuffix("/v1")
     rest = Rest(place, f"{base}/v1/accounts/{account}", {"Authorization": f"Bearer {key}"})

@@ -17,6 +17,7 @@ from popi_prompt.finetune.job import STATUSES, Hyperparameters, Job, JobEvent, O
 from popi_prompt.finetune.provider import OURS, Place, Provider
 from popi_prompt.finetune.providers import answers
 
+_BASE = "https://api.openai.com/v1"
 _METHODS = {"sft": "supervised", "preference": "dpo"}
 _NAMES = {
     "epochs": "n_epochs",
@@ -45,20 +46,24 @@ def open_at(place: Place) -> Provider:
 def _client(place: Place) -> Any:
     import openai
 
+    # What is not said here, the client would read from the environment as it is now.
+    whose: dict[str, Any] = {
+        "OpenAI-Organization": place.account or openai.Omit(),
+        "OpenAI-Project": place.project or openai.Omit(),
+    }
     return openai.OpenAI(
         api_key=answers.key(place, "OPENAI_API_KEY"),
-        base_url=place.api_base,
+        base_url=place.api_base or _BASE,
         timeout=place.timeout,
         max_retries=0,
-        default_headers=_HEADERS,
+        default_headers={**_HEADERS, **whose},
     )
 
 
 def _azure(place: Place) -> Any:
     import openai
 
-    names = ("AZURE_API_BASE", "AZURE_OPENAI_ENDPOINT")
-    base = place.api_base or next(filter(None, map(os.environ.get, names)), None)
+    base = place.api_base
     if base is None:
         raise UsageError("azure needs --api-base or AZURE_API_BASE, the address of your resource")
     key = answers.key(place, "AZURE_API_KEY", "AZURE_OPENAI_API_KEY")

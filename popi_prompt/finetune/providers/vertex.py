@@ -7,8 +7,8 @@ https://cloud.google.com/storage/docs/json_api/v1/objects (read 2026-11-24).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -40,21 +40,21 @@ def open_at(place: Place) -> Provider:
     The token is that of `api_key_env`, or found by Google's rules. `api_base` stands in for both
     services' addresses.
     """
-    location = os.environ.get("VERTEXAI_LOCATION") or "us-central1"
-    bucket = os.environ.get("GCS_BUCKET_NAME", "").removeprefix("gs://").partition("/")[0]
-    if not bucket:
+    bucket, project = place.bucket, place.project
+    if bucket is None:
         raise UsageError("vertex needs GCS_BUCKET_NAME, a bucket for the training files")
-    project = os.environ.get("VERTEXAI_PROJECT")
     if place.api_key_env is not None or place.api_base is not None:
         token = answers.key(place)
     else:
-        token, project = vertex_token(project)
+        token, found = vertex_token(project)
+        project = project or found
     if not project:
         raise UsageError("vertex needs VERTEXAI_PROJECT, the id of your project")
+    place = replace(place, project=project)
     own = None if place.api_base is None else place.api_base.rstrip("/")
     headers = {"Authorization": f"Bearer {token}"}
-    jobs = f"{own or f'https://{location}-aiplatform.googleapis.com'}/v1"
-    parent = f"/projects/{project}/locations/{location}"
+    jobs = f"{own or f'https://{place.location}-aiplatform.googleapis.com'}/v1"
+    parent = f"/projects/{project}/locations/{place.location}"
     files = Files(Rest(place, own or _STORAGE, headers), bucket)
     return Provider(
         place, files, Jobs(Rest(place, jobs, headers), parent), "vertex_ai/gemini/{}", "vertex"
