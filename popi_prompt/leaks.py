@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 
 from popi_prompt.ngrams import words
 from popi_prompt.schema import (
@@ -112,9 +112,12 @@ class _Seen:
         return None
 
 
-def shingles(text: str) -> Shingles:
-    """Pairs of neighbouring words, with both ends, without case and punctuation."""
-    inner = words(text)[:_MOST_WORDS] or [normal(text)]
+def shingles(text: str, most: int | None = _MOST_WORDS) -> Shingles:
+    """Pairs of neighbouring words, with both ends, without case and punctuation.
+
+    Of the first `most` words, None for all.
+    """
+    inner = words(text)[:most] or [normal(text)]
     return frozenset(hash(both) for both in pairwise(["", *inner, ""]))
 
 
@@ -131,30 +134,37 @@ class Near:
         self._near = near
         self._frequency = Counter(member for each in population for member in each)
         self._by_rare: dict[int, list[Shingles]] = defaultdict(list)
+        self._all: list[Shingles] = []
 
     def add(self, each: Shingles) -> None:
         """Hold one more set."""
+        self._all.append(each)
         for member in self._rarest(each):
             self._by_rare[member].append(each)
 
     def holds(self, wanted: Shingles) -> bool:
         """Whether there is such a set."""
-        return self.like(wanted) is not None
+        return any(self.alike(wanted, each) for each in self.candidates(wanted))
 
-    def like(self, wanted: Shingles) -> Shingles | None:
-        """Such a set, if there is one."""
-        for member in self._rarest(wanted):
-            for each in self._by_rare.get(member, ()):
-                if self._alike(wanted, each):
-                    return each
-        return None
+    def candidates(self, wanted: Shingles) -> Iterator[Shingles]:
+        """Once each, all sets that can be alike; others, too, where rare members are common."""
+        rare = self._rarest(wanted)
+        sharing = [self._by_rare[member] for member in rare if member in self._by_rare]
+        most = 2 * len(self._all)
+        rest = self._all if sum(map(len, sharing)) > most else ()
+        seen: set[int] = set()
+        for each in chain(islice(chain.from_iterable(sharing), most), rest):
+            if id(each) not in seen:
+                seen.add(id(each))
+                yield each
 
     def _rarest(self, members: Shingles) -> list[int]:
         shared = math.ceil(self._near * len(members) - 1e-9)
         ordered = sorted(members, key=lambda member: (self._frequency[member], member))
         return ordered[: len(members) - shared + 1]
 
-    def _alike(self, one: Shingles, other: Shingles) -> bool:
+    def alike(self, one: Shingles, other: Shingles) -> bool:
+        """Whether two sets are."""
         least, most = sorted((len(one), len(other)))
         if least < self._near * most - 1e-9:
             return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import fields, replace
 
 import phonenumbers
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from popi_prompt.anonymise import anonymise, anonymise_all, checked_salt
 from popi_prompt.errors import UsageError
+from popi_prompt.leaks import Leaks, leaks_within
 from popi_prompt.records import parse_user, user_record
 from popi_prompt.schema import (
     Dialogue,
@@ -23,6 +25,7 @@ from popi_prompt.schema import (
     Rating,
     Turn,
     User,
+    prompts_in_signals,
 )
 
 SALT = b"a salt of this test"
@@ -98,6 +101,20 @@ def test_addresses_of_unusual_form(address: str) -> None:
     assert masked(f"Ask {address}.") == "Ask [email 1]."
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Write: 555-0100/a@b.org.", "Write: [email 1]."),
+        ("+44 20 7946 0958/a@b.org", "[phone 1] [email 1]"),
+        ("a@x.org/b@y.org, a@x.org|b@y.org", "[email 1], [email 2]"),
+        ("mailto:a@x.org?cc=b@y.org&subject=x", "mailto:[email 1]&subject=x"),
+        ("a@x.org+49 30 901820", "[email 1][phone 1]"),
+    ],
+)
+def test_no_address_is_left_behind_another_one_or_a_number(text: str, expected: str) -> None:
+    assert masked(text) == expected
+
+
 @pytest.mark.parametrize("text", ["@ada said so", "a @ b", "3 @ 5.00", "user@", "look @home.now"])
 def test_what_is_no_address_stays(text: str) -> None:
     assert masked(text) == text
@@ -163,6 +180,45 @@ def test_every_national_number_is_masked_beside_a_word_that_says_so() -> None:
 def test_numbers_as_people_write_them(number: str) -> None:
     assert masked(f"It is {number}, ok") == "It is [phone 1], ok"
     assert masked(f"電話{number}。") == "電話[phone 1]。"
+    assert masked(f"電話は{number}です") == "電話は[phone 1]です"
+    assert masked(f"_{number}_ or **{number}**") == "_[phone 1]_ or **[phone 1]**"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("请拨打13812345678联系我", "请拨打[phone 1]联系我"),
+        ("090-1234-5678まで", "[phone 1]まで"),
+        ("010-1234-5678입니다", "[phone 1]입니다"),
+        ("It is 555-123-4567x89", "It is [phone 1]"),
+        ("555-123-4567ext. 12", "[phone 1]"),
+        ("555-123-4567, Ext. 12, please", "[phone 1], please"),
+        ("Call (555)123-4567x1234.", "Call [phone 1]."),
+        ("+1-555-123-4567x890", "[phone 1]"),
+        ("tel:+1-555-123-4567;ext=89", "tel:[phone 1]"),
+        ("5551234567 extension 8", "[phone 1]"),
+    ],
+)
+def test_scripts_without_spaces_and_extensions_write_on_behind_a_number(
+    text: str, expected: str
+) -> None:
+    assert masked(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("+1-555-123-4567call me", "[phone 1]call me"),
+        ("555 123 4567or so", "[phone 1]or so"),
+        ("at 555-0100 3pm", "at [phone 1] 3pm"),
+        ("555-123-4567, 2nd floor", "[phone 1], 2nd floor"),
+        ("Tel030 1234567", "Tel[phone 1]"),
+        ("WhatsApp555-123-4567", "WhatsApp[phone 1]"),
+        ("電話tel13812345678", "電話tel[phone 1]"),
+    ],
+)
+def test_a_number_beside_a_latin_letter_is_masked_as_a_whole(text: str, expected: str) -> None:
+    assert masked(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -180,6 +236,13 @@ def test_numbers_as_people_write_them(number: str) -> None:
         "version 1.2.3",
         "10,000,000 USD",
         "room 12345",
+        "1234567890abcdef and abc1234567890",
+        "hotel12345678901",
+        "2023年11月24日",
+        "在2023-11-24的版本、从1914-1918年、约3.14159265米",
+        "_2023-11-24_ and 2023-11-24T12:30:45Z and 20231124T123045Z",
+        "covid19 2020-2021, img_20231124_123456.jpg",
+        "10 000 000km",
     ],
 )
 def test_what_is_no_number_of_a_phone_stays(text: str) -> None:
@@ -205,6 +268,36 @@ def test_equal_prompts_of_two_users_stay_equal() -> None:
     assert one.pairs == other.pairs
 
 
+def test_the_mask_of_a_prompt_does_not_hang_on_its_answers() -> None:
+    pair = Pair("Who is a@x.org?", "[email 1]", "a@x.org")
+    found = anonymise(User("u", (), (pair,)), SALT).pairs[0]
+    assert found == Pair("Who is [email 1]?", "[email 1]", "[email 2]")
+
+
+def test_equal_prompts_stay_equal_in_a_dialogue() -> None:
+    asked = ("I am a@x.org.", "Write to b@x.org.", "To b@x.org and a@x.org!")
+    told = ("Hello.", "Dear b@x.org, a@x.org. Call 555-0100.", "Not c@x.org: [email 2].")
+    turns = [
+        Turn(role, text)
+        for texts in zip(asked, told, strict=True)
+        for role, text in zip(("user", "assistant"), texts, strict=True)
+    ]
+    pairs = tuple(Pair(text, "x", "y") for text in asked)
+    user = User("u", (Dialogue((Turn("assistant", "Who, d@x.org?"), *turns)),), pairs)
+    done = anonymise(user, SALT)
+    assert isinstance(done.signals[0], Dialogue)
+    assert [turn.content for turn in done.signals[0].messages] == [
+        "Who, [email 1]?",
+        "I am [email 1].",
+        "Hello.",
+        "Write to [email 1].",
+        "Dear [email 1], [email 2]. Call [phone 1].",
+        "To [email 1] and [email 2]!",
+        "Not [email 3]: [email 2].",
+    ]
+    assert leaks_within([done]) == leaks_within([user]) == Leaks(3, same_prompts=3)
+
+
 PIECES = st.sampled_from(
     [
         MAIL,
@@ -217,6 +310,8 @@ PIECES = st.sampled_from(
         "]",
         " ",
         "x",
+        "ext. 7",
+        "電話",
         "1",
         "@",
         ".",
@@ -235,6 +330,27 @@ def test_answers_that_differ_still_do(prompt: str, chosen: str, rejected: str) -
 
 
 @some
+@given(TEXTS, TEXTS, TEXTS, TEXTS)
+def test_a_prompt_is_masked_alike_wherever_it_occurs(
+    prompt: str, answer: str, other: str, before: str
+) -> None:
+    turns = (Turn("user", before), Turn("assistant", other), Turn("user", prompt))
+    user = User(
+        "u",
+        (
+            Interaction(prompt, answer),
+            Preference(prompt, answer, other),
+            Dialogue((*turns, Turn("assistant", answer))),
+        ),
+        (Pair(prompt, other, answer),),
+    )
+    done = anonymise(user, SALT)
+    prompts = [done.pairs[0].prompt, *prompts_in_signals(done)]
+    assert {text for i, text in enumerate(prompts) if i != 3} == {masked(prompt)}
+    assert prompts[3] == masked(before)
+
+
+@some
 @given(st.text())
 def test_any_text_is_read_and_a_second_time_changes_nothing(text: str) -> None:
     once = masked(text)
@@ -242,10 +358,35 @@ def test_any_text_is_read_and_a_second_time_changes_nothing(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 50_000, "a@" * 25_000, "1 " * 25_000, "a." * 25_000, "((" * 9]
+    "text",
+    [
+        "a" * 50_000,
+        "a@" * 25_000,
+        "1 " * 25_000,
+        "a." * 25_000,
+        "a@b.org/" * 6_000,
+        "a%40" * 12_500,
+        "a@b.org" + "/" * 50_000,
+        "((" * 25_000,
+        "1" * 50_000 + "a",
+        "1-" * 25_000 + "1a",
+        "1 " * 25_000 + "1a",
+        "123456x" * 7_000,
+        "tel1" * 12_500,
+        " ".join(f"a{i}@x.org" for i in range(8_000)),
+        " ".join(f"[email {i}] a{i}@x.org" for i in range(4_000)),
+    ],
+    ids=lambda text: f"{text[:9]!r}",
 )
 def test_no_text_takes_long(text: str) -> None:
+    started = time.process_time()
     masked(text)
+    assert time.process_time() - started < 3
+
+
+def test_many_addresses_have_masks_that_differ() -> None:
+    text = masked(" ".join(f"a{i}@x.org" for i in range(300)))
+    assert text == " ".join(f"[email {i + 1}]" for i in range(300))
 
 
 def test_all_users_under_a_salt_that_is_made_if_none_is_given() -> None:
