@@ -9,7 +9,7 @@ from functools import partial
 from typing import cast
 
 from popi_prompt.drawing import at_most
-from popi_prompt.errors import BudgetExceeded, PopiError
+from popi_prompt.errors import BudgetExceeded, CacheError, PopiError
 from popi_prompt.events import Event, Observer, TrialFinished, ignore
 from popi_prompt.guard import Guard
 from popi_prompt.models.books import Books
@@ -104,14 +104,22 @@ def _first_compared(split: Split, settings: Settings, guard: Guard, door: Door) 
     if not (_ours(settings.optimizer) and _ours(scorer)):
         return None
     settings = replace(settings, scorer=scorer)
-    books = Books(Meter(), cache=open_reader(settings.access.cache))
-    with Door(door.routes, open_model=partial(_dry, door), books=books) as dry:
+    with Door(door.routes, open_model=partial(_dry, door), books=_books(settings)) as dry:
         first = FirstCompared(dry, stop=True)
         try:
             search(split, open_scoring(settings, dry, ignore), settings, first, guard=guard)
         except PopiError:
             return None  # what is wrong is for the run itself to say
         return first.spent
+
+
+def _books(settings: Settings) -> Books:
+    """With the answers on disk, as far as they can be read: a run goes on without them, too."""
+    try:
+        cache = open_reader(settings.access.cache)
+    except CacheError:
+        cache = None
+    return Books(Meter(), cache=cache)
 
 
 def _ours(part: object) -> bool:

@@ -61,7 +61,7 @@ class Program:
         """
         from popi_prompt.generator import Generator
 
-        door = self.door if model is None else Door({"generator": model})
+        door = self.door if model is None else self.door.elsewhere({"generator": model})
         return Generator(door, self.candidate.conditioning).respond(prompt, summary).text
 
     @property

@@ -23,6 +23,7 @@ from popi_prompt.estimate import estimate
 from popi_prompt.events import Event, Noted, TrialFinished
 from popi_prompt.guard import Guard, make_guard
 from popi_prompt.models.access import Access
+from popi_prompt.models.cache import default_path
 from popi_prompt.models.config import RoleConfig
 from popi_prompt.models.door import Door
 from popi_prompt.models.roles import ROLES
@@ -163,6 +164,17 @@ def test_what_is_on_disk_needs_no_cap(stub: StubServer, users: tuple[User, ...])
     run = Run(stub, users, cached(Caps(calls=20)))
     assert run.of_caps == []
     assert run.done.stopped is None
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database, " * 100])
+def test_a_cache_that_cannot_be_read_counts_as_none(content: bytes) -> None:
+    default_path().parent.mkdir(parents=True)
+    default_path().write_bytes(content)
+    split = split_users(LEARNERS, seed=0)
+    cached = Settings(access=Access(cache=True), trials=2, demos="real")
+    guard = make_guard("real", LEARNERS, split)
+    found = shortfalls(split, cached, guard, learning_door(caps=Caps(calls=1)))
+    assert any(CAP in text for text in found)
 
 
 def test_nothing_of_ones_own_is_run_unasked() -> None:

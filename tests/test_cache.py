@@ -821,6 +821,40 @@ def test_answers_after_all_were_cleared_elsewhere_are_seen(path: Path) -> None:
     other.close()
 
 
+@pytest.mark.parametrize("news", [5, 20, 30])
+def test_answers_after_a_user_was_forgotten_elsewhere_are_seen(path: Path, news: int) -> None:
+    """Ids of answers that are gone are given again."""
+    mine, other = AnswerCache(path), AnswerCache(path)
+    for number in range(10):
+        other.put(f"kept{number}", "x", users=("v",))
+    for number in range(20):
+        other.put(f"old{number}", "x", users=("u",))
+    assert mine.get("old3") == "x"
+    assert other.forget_user("u") == 20
+    for number in range(news):
+        other.put(f"new{number}", number, users=())
+    time.sleep(0.12)
+    assert [mine.get(f"new{number}") for number in range(news)] == list(range(news))
+    assert mine.get("kept3") == "x"
+    assert mine.get("old3") is None
+    mine.close()
+    other.close()
+
+
+def test_an_answer_that_comes_back_at_its_old_place_hides_no_other(path: Path) -> None:
+    mine, other = AnswerCache(path), AnswerCache(path)
+    for key in ("one", "two"):
+        other.put(key, "x", users=("u",))
+    assert mine.get("two") == "x"
+    other.forget_user("u")
+    for key in ("new", "two"):
+        other.put(key, "y", users=())
+    time.sleep(0.12)
+    assert mine.get("new") == "y"
+    mine.close()
+    other.close()
+
+
 def test_a_file_with_more_keys_than_are_remembered_is_asked(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

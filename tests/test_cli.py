@@ -589,6 +589,16 @@ def test_compare_shows_the_answer_for_anybody_too(
             assert each in result.stdout
 
 
+def test_forgetting_a_user_forgets_the_answer_for_anybody_too(
+    models: Models, users: Path, program: Path
+) -> None:
+    options = ["--user-file", users, "--user", "u03", "--compare"]
+    succeeded(call("respond", program, *options, "What is rain?"))
+    asked = sum(len(model.calls) for model in models.values())
+    forgotten = succeeded(call("cache", "forget-user", "u03", "--json"))
+    assert json.loads(forgotten.stdout)["removed"] == asked == 3
+
+
 def test_markup_in_answers_is_shown_as_it_is(models: Models, program: Path) -> None:
     models["fake/g"] = FakeModel("see [bold]x[/bold] and [/red]", name="fake/g")
     options = ["--summary", "Be [kind].", "--compare"]

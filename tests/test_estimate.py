@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from popi_prompt.estimate import Estimate, RoleEstimate, estimate
 from popi_prompt.models import imagined
 from popi_prompt.models.access import Access
 from popi_prompt.models.cache import AnswerCache, default_path
-from popi_prompt.models.cache_reader import CacheReader
+from popi_prompt.models.cache_reader import CacheReader, open_reader
+from popi_prompt.models.cache_schema import make_file
 from popi_prompt.models.call import Call
 from popi_prompt.models.config import RoleConfig
 from popi_prompt.models.dry_model import Speed
@@ -184,6 +187,14 @@ def test_a_trace_of_answers_that_tell_nothing_of_tokens_gives_their_mean(
     assert past_speeds(None) == {}
 
 
+def test_requests_of_one_call_share_its_time(tmp_path: Path) -> None:
+    trace = Trace(tmp_path / "run.trace.jsonl")
+    for _ in range(5):
+        trace.write(replace(call(2, 3.0), kind="logprobs", requests=2))
+    trace.close()
+    assert past_speeds(tmp_path / "run.trace.jsonl")[NAME].seconds(1, 1) == pytest.approx(1.5)
+
+
 def call(tokens_out: int, seconds: float) -> Call:
     """One that was sent, as a trace has it."""
     texts = (Message("user", "What is rain?"),)
@@ -275,6 +286,19 @@ def test_a_cache_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(b"not a database, " * 100)
     with pytest.raises(CacheError, match="cannot be read"):
         CacheReader(path)
+
+
+def test_a_cache_that_a_full_disk_left_unmade_holds_nothing() -> None:
+    path = default_path()
+    make_file(path)
+    for size in (0, 4096):
+        assert path.stat().st_size == size
+        reader = open_reader()
+        assert reader is not None
+        assert reader.get("key") is None
+        reader.close()
+        with closing(sqlite3.connect(path)) as begun:
+            begun.execute("PRAGMA journal_mode = WAL")
 
 
 def test_the_reader_reads_what_was_put_and_keeps_nothing(tmp_path: Path) -> None:

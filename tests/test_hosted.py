@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from popi_prompt.errors import (
     AuthenticationError,
@@ -37,7 +38,7 @@ from popi_prompt.prompts import Conditioning, Message, Messages
 from popi_prompt.rewards import PopiReward
 from popi_prompt.schema import Pair, Persona, User
 from popi_prompt.scorers import ChoiceScorer, make_scorer
-from popi_prompt.stub_server import Faults, StubServer
+from popi_prompt.stub_server import Faults, Logged, StubServer
 
 NAME = "openai/stub"
 SHORT = Sampling(max_tokens=32)
@@ -381,6 +382,72 @@ def test_the_default_scorer_follows_from_the_probe_and_the_probe_is_metered(
         with pytest.raises(UsageError, match="top log-probs"):
             make_scorer("likelihood", door)
     assert door.spent()["generator"].calls == len(stub.log) > 0
+
+
+def odds_of(server: StubServer, path: Path, count: int) -> list[tuple[int, int]]:
+    """Requests and retries of so many questions, as the trace has them."""
+    with replace(access(server), trace=path).door({"generator": NAME}) as door:
+        for number in range(count):
+            door.option_odds("generator", asking(f"Is {number} A or B?"), ("A", "B"))
+    return [(call.requests, call.retries) for call in read_trace(path)]
+
+
+def test_a_route_without_log_probabilities_is_asked_for_them_once(tmp_path: Path) -> None:
+    with StubServer(reply={"logprobs": None, "content": "A"}) as server:
+        sent = odds_of(server, tmp_path / "run.trace.jsonl", 3)
+    assert len(server.log) == 4
+    assert sent == [(2, 0), (1, 0), (1, 0)]
+
+
+def test_a_route_that_refuses_log_probabilities_is_asked_for_them_once(tmp_path: Path) -> None:
+    class Strict(StubServer):
+        async def _chat(self, request: web.Request) -> web.StreamResponse:
+            if b"top_logprobs" not in await request.read():
+                return await super()._chat(request)
+            self.refused += 1
+            problem = {"error": {"message": "top_logprobs is not supported"}}
+            return web.json_response(problem, status=400)
+
+        refused = 0
+
+    strict = Strict(reply={"content": "A"})
+    with strict as server:
+        sent = odds_of(server, tmp_path / "run.trace.jsonl", 3)
+    assert (strict.refused, len(strict.log)) == (1, 3)
+    assert sent == [(2, 0), (1, 0), (1, 0)]
+
+
+def test_a_route_that_gave_log_probabilities_is_asked_again_after_an_answer_without(
+    tmp_path: Path,
+) -> None:
+    def reply(body: dict[str, Any]) -> dict[str, Any]:
+        bare = "Is 1 " in body["messages"][0]["content"]
+        return {"content": "A", **({"logprobs": None} if bare else {})}
+
+    with StubServer(reply=reply) as server:
+        sent = odds_of(server, tmp_path / "run.trace.jsonl", 3)
+    assert sent == [(1, 0), (2, 0), (1, 0)]
+    assert ["logprobs" in entry.body for entry in server.log] == [True, True, False, True]
+
+
+def test_retries_are_attempts_after_one_that_failed(tmp_path: Path) -> None:
+    path = tmp_path / "run.trace.jsonl"
+    with (
+        StubServer(faults=Faults(broken=0.2)) as server,
+        replace(access(server), trace=path).door({"generator": NAME}) as door,
+    ):
+        door.capability("generator")
+        for number in range(10):
+            door.chat("generator", asking(f"What is {number}?"), SHORT)
+    probe, *chats = read_trace(path)
+    assert sum(call.requests for call in (probe, *chats)) == len(server.log)
+    assert probe.requests - probe.retries == len({str(entry.body) for entry in probes(server)}) > 1
+    assert [call.requests - call.retries for call in chats] == [1] * 10
+    assert sum(call.retries for call in chats) > 0
+
+
+def probes(server: StubServer) -> list[Logged]:
+    return [entry for entry in server.log if "What is" not in str(entry.body)]
 
 
 def test_in_flight_requests_are_shared(stub: StubServer) -> None:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from popi_prompt.errors import BudgetExceeded, DataError, UsageError
+from popi_prompt.errors import BudgetExceeded, DataError, UsageError, WriteError
 from popi_prompt.events import BudgetUsed, Event
 from popi_prompt.models.ledger import Ledger
 from popi_prompt.models.meter import Account, Meter
-from popi_prompt.models.spent import Caps, Spent
+from popi_prompt.models.spent import Caps, Charged, Spent
 
 counts = st.integers(0, 50)
 
@@ -147,6 +147,65 @@ def test_a_killed_run_is_charged_for_what_it_sent(tmp_path: Path) -> None:
     with pytest.raises(BudgetExceeded, match="4 calls used"):
         spend(second, Spent(1), Spent(1))
     assert Ledger(path).before.spent == second.spent()
+
+
+class FullDisk:
+    """A book that cannot be written while it is full."""
+
+    full = False
+
+    def reserve(self, role: str, worst: Spent, minutes: float) -> int:
+        self._check()
+        return 1
+
+    def settle(self, number: int, used: Spent, minutes: float) -> None:
+        self._check()
+
+    def _check(self) -> None:
+        if self.full:
+            raise WriteError("cannot write 'spent.jsonl': No space left on device")
+
+
+def test_a_book_that_cannot_be_written_leaves_nobody_waiting() -> None:
+    book = FullDisk()
+    meter = Meter(Caps(tokens=100))
+    meter.go_on(Charged(), book)
+    first = Account(meter, "g").request(Spent(1, 90, 0))
+    first.__enter__().bill(10, 0, 0.0)
+    failed: list[Exception] = []
+
+    def second() -> None:
+        try:
+            spend(meter, Spent(1, 50, 0), Spent(1, 50, 0))
+        except WriteError as error:
+            failed.append(error)
+
+    waiting = threading.Thread(target=second, daemon=True)
+    waiting.start()
+    book.full = True
+    with pytest.raises(WriteError):
+        first.__exit__(None, None, None)
+    waiting.join(5)
+    assert not waiting.is_alive()
+    assert len(failed) == 1
+    assert meter.spent() == {"g": Spent(1, 10, 0)}
+
+
+def test_a_reservation_that_cannot_be_written_is_given_back() -> None:
+    book = FullDisk()
+    meter = Meter(Caps(tokens=100))
+    meter.go_on(Charged(), book)
+    book.full = True
+    with pytest.raises(WriteError):
+        meter.reserve("g", Spent(1, 90, 0))
+    book.full = False
+    freed = threading.Thread(
+        target=spend, args=(meter, Spent(1, 90, 0), Spent(1, 5, 0)), daemon=True
+    )
+    freed.start()
+    freed.join(5)
+    assert not freed.is_alive()
+    assert meter.spent() == {"generator": Spent(1, 5, 0)}
 
 
 @pytest.mark.parametrize("line", ['{"n":1,"used":[1,1,1,0,0],"minutes":0}', '{"role":"g"}', "[]"])

@@ -15,9 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate, Demonstration
-from popi_prompt.errors import ContextTooLong, DataError, ProgramError, UsageError
+from popi_prompt.errors import BudgetExceeded, ContextTooLong, DataError, ProgramError, UsageError
 from popi_prompt.models import door as door_module
+from popi_prompt.models.access import Access
 from popi_prompt.models.route import Route
+from popi_prompt.models.spent import Caps
+from popi_prompt.models.trace import read_trace
 from popi_prompt.program import (
     SCHEMA_VERSION,
     Origin,
@@ -308,6 +311,35 @@ def test_three_lines_are_enough(tmp_path: Path, opened: dict[str, FakeModel]) ->
     assert program.respond("What is rain?", None) == "fake/g says so"
     assert opened["fake/g"].calls[1][1][0].content == "What is rain?"
     assert "fake/p" not in opened
+
+
+def test_another_model_is_asked_through_the_programs_own_door(
+    tmp_path: Path, opened: dict[str, FakeModel]
+) -> None:
+    access = Access(caps=Caps(calls=2), cache=True, trace=tmp_path / "run.trace.jsonl")
+    with access.door(MODELS) as door:
+        program = PROGRAM.through(door)
+        for _ in range(2):
+            assert program.respond("What is rain?", None, model="other/m") == "other/m says so"
+        program.respond("What is rain?", None)
+        with pytest.raises(BudgetExceeded):
+            program.respond("What is snow?", None, model="other/m")
+        assert door.spent()["generator"].calls == 2
+    calls = list(read_trace(tmp_path / "run.trace.jsonl"))
+    assert [call.model for call in calls] == ["other/m", "fake/g", "other/m"]
+    with replace(access, caps=Caps(calls=0)).door(MODELS) as door:
+        PROGRAM.through(door).respond("What is rain?", None, model="other/m")
+    assert len(opened["other/m"].calls) == 1
+
+
+def test_without_a_door_of_its_own_another_model_is_asked_once_too(
+    opened: dict[str, FakeModel],
+) -> None:
+    program = replace(PROGRAM)
+    for _ in range(2):
+        program.respond("What is rain?", None, model="other/m")
+    assert len(opened["other/m"].calls) == 1
+    assert "fake/g" not in opened
 
 
 def test_the_module_is_bound_to_the_inference_model(opened: dict[str, FakeModel]) -> None:

@@ -60,6 +60,7 @@ CALLS = st.builds(
     seconds=FLOATS,
     cached=st.booleans(),
     retries=st.integers(0, 9),
+    requests=st.integers(0, 9),
     candidate=st.none() | WHOLE,
     user_id=st.none() | WHOLE,
     error=st.none() | WHOLE,
@@ -127,6 +128,18 @@ def test_a_trace_from_before_calls_named_who_they_quote_is_read(path: Path) -> N
     path.write_text(f"{lines[0]}\n{json.dumps({**older, 'quoted': [1]})}\n", encoding="utf-8")
     with pytest.raises(DataError, match="'quoted' holds something else than ids"):
         read(path)
+
+
+def test_a_trace_from_before_calls_told_their_requests_is_read(path: Path) -> None:
+    """There a request was a call's first one or a retry."""
+    traced(path, changed(retries=3))
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert lines[1].pop("requests") == 1
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    assert [call.requests for call in read(path)] == [4]
+    lines[1].update(cached=True, retries=0)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    assert [call.requests for call in read(path)] == [0]
 
 
 def test_numbers_that_json_cannot_hold_do_not_break_the_file(path: Path) -> None:

@@ -115,7 +115,7 @@ def command(
         summary = known if isinstance(known, str) else _inferred(bound, known, display)
         with attributed(user_id=user_id):
             answer = bound.respond(prompt, summary)
-        bare = bound.respond(prompt, None) if wanted.compare else None
+            bare = bound.respond(prompt, None) if wanted.compare else None
     print_bill(door.spent())
     _print(summary, answer, bare, as_json)
 

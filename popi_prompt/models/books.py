@@ -36,7 +36,9 @@ class Question:
 
     def key(self) -> str:
         """Under which the answer is kept."""
-        return self.request.key(self.route, getattr(self.model, "identity", None))
+        identity = getattr(self.model, "identity", None)
+        template = getattr(self.model, "template_digest", None)
+        return self.request.key(self.route, identity, template)
 
 
 class Answers(Protocol):
@@ -204,10 +206,11 @@ class _Entry:
             usd=spent.usd,
             seconds=time.perf_counter() - self._clock,
             cached=self.cached,
-            retries=max(0, spent.calls - 1),
+            retries=self._account.retries,
             candidate=told.candidate,
             user_id=told.user_id,
             error=self.error,
             started=self._started,
             quoted=told.quoted,
+            requests=spent.calls,
         )

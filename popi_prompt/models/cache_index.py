@@ -9,7 +9,8 @@ from collections.abc import Iterable
 _MOST_KEYS = 250_000  # about 20 MB
 _LOOK_SECONDS = 0.1
 
-_NEWER = "SELECT id, key FROM answers WHERE id > ? ORDER BY id LIMIT ?"
+_FROM = "SELECT id, key, created FROM answers WHERE id >= ? ORDER BY id LIMIT ?"
+_Row = tuple[int, str, float]
 
 
 class CacheIndex:
@@ -22,7 +23,7 @@ class CacheIndex:
 
     def __init__(self) -> None:
         self._hashes: set[int] = set()
-        self._newest = 0
+        self._newest: _Row | None = None
         self._looked = float("-inf")
         self._full = False
 
@@ -43,10 +44,17 @@ class CacheIndex:
             self._hashes.clear()
 
     def _look(self, db: sqlite3.Connection) -> None:
-        newest: int | None = db.execute("SELECT max(id) FROM answers").fetchall()[0][0]
-        if (newest or 0) < self._newest:
-            self._newest = 0  # some were removed, and ids start anew
-        rows = db.execute(_NEWER, (self._newest, _MOST_KEYS + 1)).fetchall()
-        self.add(key for _, key in rows)
-        self._newest = max(newest or 0, rows[-1][0] if rows else 0)
+        rows: list[_Row] = []
+        if self._newest is not None:
+            rows = _rows(db, self._newest[0])
+        if rows[:1] != [self._newest]:
+            # The newest one was removed, so that its id and those before it may be given again.
+            rows = _rows(db, 0)
+        self.add(key for _, key, _ in rows)
+        self._newest = rows[-1] if rows else None
         self._looked = time.monotonic()
+
+
+def _rows(db: sqlite3.Connection, first: int) -> list[_Row]:
+    """From this id on, in one statement: other processes write between two."""
+    return db.execute(_FROM, (first, _MOST_KEYS + 1)).fetchall()

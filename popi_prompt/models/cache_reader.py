@@ -17,7 +17,8 @@ from popi_prompt.models.cache_stats import default_path
 class CacheReader:
     """Answers by key. Thread-safe. What is put is dropped, and use is not noted.
 
-    Raises `CacheError` for a file that cannot be read.
+    A file in which nothing was made yet, as a full disk leaves it, holds none. Raises `CacheError`
+    for one that cannot be read.
     """
 
     def __init__(self, path: Path):
@@ -26,12 +27,16 @@ class CacheReader:
         address = f"{path.absolute().as_uri()}?mode=ro"
         try:
             self._db = sqlite3.connect(address, uri=True, check_same_thread=False)
-            self._db.execute("SELECT key, value FROM answers LIMIT 1").fetchall()
+            self._made = bool(self._db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall())
+            if self._made:
+                self._db.execute("SELECT key, value FROM answers LIMIT 1").fetchall()
         except sqlite3.Error as error:
             raise self._unreadable(error) from None
 
     def get(self, key: str, *, users: Collection[str] = ()) -> Any | None:
         """The value of `key`, or None."""
+        if not self._made:
+            return None
         try:
             with self._lock:
                 rows = self._db.execute(

@@ -30,6 +30,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "error": (str, type(None)),
     "started": (int, float),
     "quoted": (list,),
+    "requests": (int,),
 }
 
 
@@ -39,8 +40,8 @@ class Call:
 
     `answer` is the text or the numbers; `usd` is None where the price is unknown; `error` is
     "TypeName: message"; `candidate` is a short label, never text of a user; `started` is in seconds
-    since the epoch; `quoted` are users other than `user_id` whose text the messages hold. A
-    `cached` call was not sent.
+    since the epoch; `quoted` are users other than `user_id` whose text the messages hold. Of the
+    `requests` that were sent, `retries` went again after one that failed; a `cached` call has none.
     """
 
     role: str
@@ -59,6 +60,7 @@ class Call:
     error: str | None
     started: float
     quoted: tuple[str, ...] = ()
+    requests: int = 1
 
     @property
     def error_type(self) -> str | None:
@@ -86,7 +88,7 @@ def parse_call(raw: Any) -> Call:
     """
     if not isinstance(raw, dict):
         raise DataError("is not a call; expected a JSON object")
-    raw = {"quoted": [], **raw}  # traces of earlier versions do not name them
+    raw = {**_untold(raw), **raw}
     for name, types in _TYPES.items():
         if name not in raw:
             raise DataError(f"is not a call: {name!r} is missing")
@@ -165,6 +167,13 @@ def _ids(raw: list[Any]) -> tuple[str, ...]:
     if not all(isinstance(each, str) for each in raw):
         raise DataError("is not a call: 'quoted' holds something else than ids")
     return tuple(raw)
+
+
+def _untold(raw: dict[str, Any]) -> dict[str, Any]:
+    """What earlier versions do not name: in their traces every further request is a retry."""
+    retries = raw.get("retries")
+    sent = 1 + retries if isinstance(retries, int) and not raw.get("cached") else 0
+    return {"quoted": [], "requests": sent}
 
 
 def _left_out(length: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from popi_prompt.errors import BadResponse, UnknownModel
+from popi_prompt.models.cache_key import cache_key
 from popi_prompt.prompts import Messages, as_data
 
 # Private-use characters: no template prints them by itself, no tokenizer makes them structure.
@@ -19,6 +20,7 @@ Tokenize = Callable[[str, bool], list[int]]
 class ChatTemplate:
     """A Jinja chat template. Text between messages may hold control tokens, messages may not.
 
+    `digest` is the same for templates that print the same, wherever they come from.
     `adds_bos`: whether the model's tokenizer puts the begin-of-text in front of any text by itself.
     """
 
@@ -47,6 +49,7 @@ class ChatTemplate:
             raise UnknownModel(
                 f"{model!r} has a chat template that is not valid: {_one_line(error)}"
             ) from None
+        self.digest = cache_key({"template": [source, bos, eos, adds_bos]})
         self._variables = {"bos_token": bos, "eos_token": eos}
         self._bos = bos
         self._adds_bos = adds_bos

@@ -48,6 +48,7 @@ class DryModel:
         self.name = real.name
         self.concurrency = real.concurrency
         self.identity: str | None = getattr(real, "identity", None)
+        self.template_digest: str | None = getattr(real, "template_digest", None)
         self.count_tokens = lru_cache(maxsize=1 << 16)(real.count_tokens)
 
     def chat(self, messages: Messages, sampling: Sampling) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import os
+import re
 import time
 from typing import Any
 
@@ -19,7 +20,10 @@ from popi_prompt.errors import (
 from popi_prompt.models.redaction import redact
 
 LONGEST_WAIT = 60.0
-_NO_QUOTA = "insufficient_quota"
+# LiteLLM keeps of an error's body little more than its message.
+NO_QUOTA = ("insufficient_quota", "exceeded_quota", "exceeded your current quota")
+# Google says "exceeded your current quota" of its limits by the minute, too.
+_LATER = re.compile(r"resource_exhausted|(retry|try again) (in|after)", re.I)
 _NO_KEY = "Missing credentials"  # OpenAI's client, before it sends anything
 _TIMED_OUT = 408
 
@@ -46,7 +50,10 @@ def nobody_listens() -> bool:
 
 
 def typed(error: Exception, model: str, retries: int = 0) -> ModelError:
-    """The error as a `ModelError`; the first line of its message is kept, without keys."""
+    """The error as a `ModelError`; the first line of its message is kept, without keys.
+
+    `retries` are the attempts after the first one.
+    """
     kinds = import_litellm().exceptions
     text = redact(str(error)).strip()
     reason = text.splitlines()[0] if text else type(error).__name__
@@ -65,22 +72,35 @@ def typed(error: Exception, model: str, retries: int = 0) -> ModelError:
         return ContextTooLong(reason)
     if isinstance(error, kinds.ContentPolicyViolationError):
         return BadResponse(f"the provider's content filter refused the request ({reason})")
-    if isinstance(error, kinds.RateLimitError):
-        return RateLimited(f"still rate-limited after {retries} retries ({reason})")
-    if isinstance(error, TimeoutError):
-        return ModelUnavailable(f"timed out, also after {retries} retries")
     if isinstance(error, kinds.BadRequestError | kinds.UnprocessableEntityError):
         return BadResponse(f"the provider refused the request ({reason})")
-    return ModelUnavailable(f"no answer after {retries} retries ({reason})")
+    return _not_now(error, reason, retries)
+
+
+def _not_now(error: Exception, reason: str, retries: int) -> ModelError:
+    """What another time may go well, and why it was not tried again."""
+    after = f" after {retries} {'retry' if retries == 1 else 'retries'}" if retries else ""
+    asked = retry_after(error) or 0.0
+    if asked > LONGEST_WAIT:
+        after += f"; the provider asks to wait {asked:,.0f} s"
+    if isinstance(error, import_litellm().exceptions.RateLimitError):
+        if _is_used_up(error):
+            return RateLimited(f"the quota is used up ({reason})")
+        return RateLimited(f"{'still ' if retries else ''}rate-limited{after} ({reason})")
+    if isinstance(error, TimeoutError):
+        return ModelUnavailable(f"timed out{', also' if retries else ''}{after}")
+    return ModelUnavailable(f"no answer{after} ({reason})")
 
 
 def passes(error: BaseException) -> bool:
     """Whether sending the same request again may help."""
     kinds = import_litellm().exceptions
-    if _NO_KEY in str(error):
+    if _NO_KEY in str(error) or (retry_after(error) or 0.0) > LONGEST_WAIT:
         return False
     if isinstance(error, kinds.RateLimitError):
-        return _NO_QUOTA not in str(error) and (retry_after(error) or 0.0) <= LONGEST_WAIT
+        return not _is_used_up(error)
+    if isinstance(error, kinds.APIError):
+        return bool(error.status_code >= 500)
     again = (
         TimeoutError,
         kinds.Timeout,
@@ -90,6 +110,14 @@ def passes(error: BaseException) -> bool:
         kinds.BadGatewayError,
     )
     return isinstance(error, again)
+
+
+def _is_used_up(error: BaseException) -> bool:
+    """Whether a rate limit is one that no wait ends: a quota without money behind it."""
+    text = str(error)
+    if _LATER.search(text) or retry_after(error) is not None:
+        return False
+    return any(sign in text.lower() for sign in NO_QUOTA)
 
 
 def refused(error: Exception) -> bool:

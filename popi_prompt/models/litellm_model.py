@@ -11,6 +11,7 @@ from popi_prompt.errors import BadResponse
 from popi_prompt.models.capability import Capability, probe
 from popi_prompt.models.litellm_errors import import_litellm, typed
 from popi_prompt.models.model import Answer, Sampling
+from popi_prompt.models.place import place_of
 from popi_prompt.models.response_logprobs import score_with_echo, score_with_prompt_logprobs
 from popi_prompt.models.route import Route, ScoringMethod
 from popi_prompt.models.template_source import load_template
@@ -33,13 +34,16 @@ class LiteLLMModel:
         litellm = import_litellm()
         self.name = route.model
         try:
-            litellm.get_llm_provider(route.model, api_base=route.api_base)
+            _, provider, _, base = litellm.get_llm_provider(route.model, api_base=route.api_base)
         except Exception as error:
             raise typed(error, route.model) from None
+        self.identity = place_of(route, provider, base)
         parameters = litellm.get_supported_openai_params(model=route.model) or []
         self.top_logprobs = "top_logprobs" in parameters
+        self._gave_logprobs = False
         source = route.chat_template
         self._template = None if source is None else load_template(source)
+        self.template_digest = None if self._template is None else self._template.digest
         self.transport = Transport(route)
         self.concurrency = self.transport.concurrency
 
@@ -48,12 +52,16 @@ class LiteLLMModel:
         return _answer(self._complete(messages, sampling))
 
     def option_odds(self, messages: Messages, options: Sequence[str]) -> tuple[float, ...]:
-        """From the first token's top log-probabilities where the route returns them."""
+        """From the first token's top log-probabilities where the route returns them.
+
+        A route that answers but never gave any is not asked for them again.
+        """
         odds = self._soft_odds(messages, options) if self.top_logprobs else None
         if odds is not None:
             return odds
         # An explanation after the option may be cut off; the option comes first.
         text = _answer(self._complete(messages, Sampling(max_tokens=_NAMED_WITHIN))).text
+        self.top_logprobs = self._gave_logprobs
         named = [bool(re.search(rf"\b{re.escape(option)}\b", text)) for option in options]
         if sum(named) != 1:
             raise BadResponse(f"the answer {text!r} does not name one of {', '.join(options)}")
@@ -68,7 +76,10 @@ class LiteLLMModel:
             # A server may refuse to give any, whatever LiteLLM knows of its provider. What it
             # refuses for another reason, it refuses without them, too.
             return None
-        return _odds_from_top(response, options)
+        top = _first_top(response)
+        if top:
+            self.top_logprobs = self._gave_logprobs = True
+        return _odds_from_top(top, options)
 
     def probe(self) -> Capability:
         """What log-probabilities the route gives."""
@@ -132,17 +143,20 @@ def _vector(response: Any) -> tuple[float, ...]:
     return tuple(map(float, found))
 
 
-def _odds_from_top(response: Any, options: Sequence[str]) -> tuple[float, ...] | None:
-    """Probability mass of each option among the first token's top tokens; None if none is there."""
+def _first_top(response: Any) -> Sequence[Any]:
+    """The likeliest first tokens; empty where the route gives none."""
     if not response.choices:
         raise BadResponse("the response holds no choices")
     content = getattr(getattr(response.choices[0], "logprobs", None), "content", None)
-    if not content:
-        return None
+    return (content[0].top_logprobs or ()) if content else ()
+
+
+def _odds_from_top(top: Sequence[Any], options: Sequence[str]) -> tuple[float, ...] | None:
+    """Probability mass of each option among these tokens; None if none of them is there."""
     mass = dict.fromkeys(options, 0.0)
-    for top in content[0].top_logprobs:
-        word = top.token.strip()
+    for each in top:
+        word = each.token.strip()
         if word in mass:
-            mass[word] += math.exp(top.logprob)
+            mass[word] += math.exp(each.logprob)
     total = sum(mass.values())
     return tuple(mass[option] / total for option in options) if total > 0 else None

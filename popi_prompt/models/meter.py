@@ -97,23 +97,33 @@ class Meter:
                     self._reserved.append(worst)
                     break
                 self._changed.wait()
-            return 0 if self._book is None else self._book.reserve(role, worst, self.minutes())
+            try:
+                return 0 if self._book is None else self._book.reserve(role, worst, self.minutes())
+            except BaseException:
+                self._give_back(worst)
+                raise
 
     def settle(self, role: str, number: int, worst: Spent, actual: Spent) -> None:
         """Put what was used in place of what was reserved under a number."""
         with self._changed:
-            if self._book is not None and number:
-                self._book.settle(number, actual, self.minutes())
-            if self._bounded:
-                self._reserved.remove(worst)
-            self._spent[role] = self._spent.get(role, Spent()).plus(actual)
-            self._total = self._total.plus(actual)
-            if actual.unconfirmed:
-                self._held = self._held.plus(replace(worst, calls=0))
+            try:
+                if self._book is not None and number:
+                    self._book.settle(number, actual, self.minutes())
+            finally:
+                self._spent[role] = self._spent.get(role, Spent()).plus(actual)
+                self._total = self._total.plus(actual)
+                if actual.unconfirmed:
+                    self._held = self._held.plus(replace(worst, calls=0))
+                self._give_back(worst)
             warnings = list(self._new_warnings())
-            self._changed.notify_all()
         for warning in warnings:
             self._observer(warning)
+
+    def _give_back(self, worst: Spent) -> None:
+        """Those who wait for what was reserved look again."""
+        if self._bounded:
+            self._reserved.remove(worst)
+        self._changed.notify_all()
 
     def _check(self, role: str, worst: Spent, used: Spent, minutes: float) -> None:
         for name in self._over(used.plus(worst), minutes):
@@ -140,10 +150,14 @@ class Meter:
 
 
 class Account:
-    """What one call at the door pays; a model may send several requests for it."""
+    """What one call at the door pays; a model may send several requests for it.
+
+    `retries` are those of them that went again after one that failed.
+    """
 
     def __init__(self, meter: Meter, role: str):
         self.spent = Spent()
+        self.retries = 0
         self.needs_estimates = meter.caps.need_estimates
         self.role = role
         self._meter = meter

@@ -41,7 +41,8 @@ class Model(Protocol):
     """A chat model. Thread-safe; `concurrency` says how many calls at once pay off.
 
     Every method may raise a `ModelError` without role; the door adds it. A model whose answers
-    depend on more than its name, such as the bytes of its weights, says so in a text `identity`.
+    depend on more than its name, such as the bytes of its weights, says so in a text `identity`;
+    one that applies a chat template to the responses it scores names it by a `template_digest`.
     """
 
     name: str

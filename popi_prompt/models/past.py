@@ -24,7 +24,7 @@ def past_speeds(path: Path | None) -> dict[str, Speed]:
     sent: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for call in read_trace(path, notify=_ignore):
         if not call.cached and call.error is None and call.kind != "probe":
-            requests = call.retries + 1
+            requests = max(1, call.requests)
             sent[call.model].append((call.tokens_out / requests, call.seconds / requests))
     return {model: _speed(points) for model, points in sent.items() if len(points) >= _FEWEST}
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Kept: TypeAlias = "Answer | tuple[float, ...] | Capability"
 _VERSION = 1
+_OF_SCORING = ("logprobs", "probe")
 _TOKENS_AROUND = 16  # a message, by any chat template
 
 
@@ -31,8 +32,13 @@ class Request:
     sampling: Sampling | None = None
     given: tuple[str, ...] = ()
 
-    def key(self, route: Route, identity: str | None) -> str:
-        """The same for the same request to the same model at the same place, in every process."""
+    def key(self, route: Route, identity: str | None, template: str | None = None) -> str:
+        """The same for the same request to the same model at the same place, in every process.
+
+        `template` is the digest of the chat template that responses are scored with; no other
+        request depends on it, nor on `route.scoring`.
+        """
+        scores = self.kind in _OF_SCORING
         return cache_key(
             {
                 "version": _VERSION,
@@ -41,8 +47,8 @@ class Request:
                 "identity": identity,
                 "api_base": route.api_base,
                 "headers": [list(pair) for pair in route.headers],
-                "chat_template": route.chat_template,
-                "scoring": route.scoring,
+                "chat_template": template if scores else None,
+                "scoring": route.scoring if scores else None,
                 "messages": [[m.role, m.content] for m in self.messages],
                 "sampling": _sampling(self.sampling),
                 "given": list(self.given),

@@ -102,7 +102,11 @@ class Transport:
 
     def _send(self, call: Callable[..., Any], texts: list[str], tokens_out: int) -> Any:
         payer = account()
+        before = payer.spent.calls
         worst = self._worst(payer, texts, tokens_out)
+
+        def retries() -> int:
+            return max(0, payer.spent.calls - before - 1)
 
         def attempt() -> Any:
             with payer.request(worst) as ticket:
@@ -116,7 +120,9 @@ class Transport:
             raise
         except Exception as error:
             # The provider's library may quote the key in its traceback.
-            raise typed(error, self.route.model, RETRIES) from None
+            raise typed(error, self.route.model, retries()) from None
+        finally:
+            payer.retries += retries()
 
     def _worst(self, payer: Account, texts: list[str], tokens_out: int) -> Spent:
         if not payer.needs_estimates and self._tokens is None:
