@@ -13,13 +13,14 @@ from popi_prompt.errors import (
     PopiError,
 )
 from popi_prompt.finetune.provider import Place
+from popi_prompt.models.litellm_errors import NO_QUOTA
 from popi_prompt.models.redaction import redact
 
 ELSEWHERE = (
     "the training file can go elsewhere as it is: another --provider, a server of your own by "
     "--api-base, or a trainer such as TRL"
 )
-_NO_MONEY = ("insufficient_quota", "exceeded_quota", "exceeded your current quota", "credit")
+_NO_MONEY = (*NO_QUOTA, "credit")
 _BUSY = (408, 409, 425, 429)
 _STARTING = ("tune", "take", "list")  # before there is a job
 _NO_KEY = 401
