@@ -278,9 +278,9 @@ def test_equal_prompts_stay_equal_in_a_dialogue() -> None:
     asked = ("I am a@x.org.", "Write to b@x.org.", "To b@x.org and a@x.org!")
     told = ("Hello.", "Dear b@x.org, a@x.org. Call 555-0100.", "Not c@x.org: [email 2].")
     turns = [
-        Turn(role, text)
-        for texts in zip(asked, told, strict=True)
-        for role, text in zip(("user", "assistant"), texts, strict=True)
+        turn
+        for said, answered in zip(asked, told, strict=True)
+        for turn in (Turn("user", said), Turn("assistant", answered))
     ]
     pairs = tuple(Pair(text, "x", "y") for text in asked)
     user = User("u", (Dialogue((Turn("assistant", "Who, d@x.org?"), *turns)),), pairs)
