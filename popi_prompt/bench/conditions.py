@@ -9,12 +9,10 @@ from typing import Any
 
 from popi_prompt.candidate import Candidate
 from popi_prompt.comparison import Scoring
-from popi_prompt.models.route import Route
 from popi_prompt.rows import COMPILED, NO_CONTEXT, UNTUNED
-from popi_prompt.runs.config import deciding
+from popi_prompt.runs.config import unusual
 
 _INFERRED = (UNTUNED, COMPILED)
-_PRICES = {"price_in", "price_out"}
 
 
 def conditions(name: str, candidate: Candidate, users: str, scoring: Scoring) -> dict[str, Any]:
@@ -34,16 +32,6 @@ def conditions(name: str, candidate: Candidate, users: str, scoring: Scoring) ->
         "scorers": [[each.name, each.prefers_label, each.unit] for each in scorers],
         "routes": {role: own for role in roles if (own := unusual(routes[role]))},
         **_told_by(name, candidate),
-    }
-
-
-def unusual(route: Route) -> dict[str, Any]:
-    """What decides its answers beside the model's name, where it is not as usual."""
-    usual = deciding(Route(route.model))
-    return {
-        key: value
-        for key, value in deciding(route).items()
-        if value != usual[key] and key not in _PRICES
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from popi_prompt.bench.cells import Cell, Cells
 from popi_prompt.bench.compiling import compiled, kept, program_path
-from popi_prompt.bench.conditions import conditions, unusual
+from popi_prompt.bench.conditions import conditions
 from popi_prompt.bench.families import Family
 from popi_prompt.bench.settings import BenchSettings
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
@@ -26,6 +26,7 @@ from popi_prompt.program import Program
 from popi_prompt.retrieval import Embeddings, Retrieval, Words
 from popi_prompt.rewards import PopiReward
 from popi_prompt.rows import COMPILED, RETRIEVED
+from popi_prompt.runs.config import unusual
 from popi_prompt.schema import User
 from popi_prompt.scorers import make_scorer
 from popi_prompt.seen import held_out

@@ -29,14 +29,13 @@ from popi_prompt.models.route import Route
 from popi_prompt.ngrams import Runs
 from popi_prompt.program import Program
 from popi_prompt.rewards import AccuracyReward, MarginReward, PopiReward
-from popi_prompt.runs.config import deciding
+from popi_prompt.runs.config import unusual
 from popi_prompt.schema import User, texts_in_signals
 from popi_prompt.scorers import make_scorer
 
 _REWARDS: dict[str, type[PopiReward | AccuracyReward | MarginReward]] = {
     each.name: each for each in (PopiReward, AccuracyReward, MarginReward)
 }
-_PRICES = ("price_in", "price_out")  # decide whether a run fits its cap, and no answer
 _ASKS = {"judge": ("judge",), "similarity": ("embedding",)}  # roles of scorers beside the usual
 
 
@@ -114,10 +113,8 @@ def recipe_of(program: Program, plan: Plan, door: Door) -> Recipe:
 
 def _model(route: Route) -> Any:
     """What decides its answers: its name alone, where no setting is added to it."""
-    plain = deciding(Route(route.model))
-    set_ = {name: each for name, each in deciding(route).items() if each != plain.get(name)}
-    answering = {name: each for name, each in set_.items() if name not in _PRICES}
-    return {"model": route.model, **answering} if answering else route.model
+    settings = unusual(route)
+    return {"model": route.model, **settings} if settings else route.model
 
 
 def _missing(users: Iterable[User], store: SamplesFile, draws: Draws) -> tuple[User, ...]:

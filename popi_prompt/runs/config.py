@@ -19,6 +19,7 @@ SCHEMA_VERSION = 1
 VERSION_KEY = "popi_prompt_run"
 # How a model is reached and how fast, which changes no answer: a run may go on with others.
 _ON_THE_WAY = {"api_key_env", "concurrency", "rpm", "tpm", "timeout"}
+_PRICES = {"price_in", "price_out"}  # decide whether a run fits its cap, and no answer
 _BY_ROUTE = {"generator", "inference_model", "proposer", "judge", "embedding_model", "access"}
 _SHOWN = 3
 
@@ -59,6 +60,16 @@ def differences(there: Config, here: Config) -> str:
 def deciding(route: Route) -> dict[str, JSON]:
     """What decides the answers of a route; no key of a provider is in it."""
     return {name: each for name, each in _route(route).items() if name not in _ON_THE_WAY}
+
+
+def unusual(route: Route) -> dict[str, JSON]:
+    """What decides its answers beside the model's name, where it is not as usual."""
+    usual = deciding(Route(route.model))
+    return {
+        key: value
+        for key, value in deciding(route).items()
+        if value != usual[key] and key not in _PRICES
+    }
 
 
 def _deciding(config: Config) -> dict[str, JSON]:
