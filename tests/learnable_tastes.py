@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from toy_tastes import COMPILED_CANDIDATE, never, person
 
@@ -17,13 +16,13 @@ from popi_prompt.models.door import Door
 from popi_prompt.models.model import Sampling
 from popi_prompt.models.spent import Caps
 from popi_prompt.optimizers import Optimizer
+from popi_prompt.optimizers.effort import Auto
 from popi_prompt.prompts import Messages
 from popi_prompt.rewards import PopiReward
-from popi_prompt.schema import User
 from popi_prompt.scorers import LikelihoodScorer
 from popi_prompt.search import Searched, search
 from popi_prompt.settings import Settings
-from popi_prompt.split import split_users
+from popi_prompt.split import Split, split_users
 from popi_prompt.testing import FakeModel, fake_door
 
 Fails = Callable[[Messages], ModelError | None]
@@ -83,10 +82,11 @@ def searched(
     trials: int = 5,
     seed: int = 0,
     observer: Observer = ignore,
-    val: tuple[User, ...] = SPLIT.val,
+    split: Split = SPLIT,
+    auto: Auto | None = None,
     guard: Guard = Guard(),
 ) -> Searched:
-    """A search on the learners."""
-    settings = Settings(optimizer=optimizer, trials=trials, seed=seed)
+    """A search on the learners, with so many trials or that effort."""
+    settings = Settings(optimizer=optimizer, trials=None if auto else trials, auto=auto, seed=seed)
     scoring = Scoring(door, LikelihoodScorer(), PopiReward())
-    return search(replace(SPLIT, val=val), scoring, settings, observer, guard=guard)
+    return search(split, scoring, settings, observer, guard=guard)

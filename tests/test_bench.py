@@ -412,7 +412,7 @@ def test_a_folder_is_of_one_run_at_a_time(models: Models, tmp_path: Path) -> Non
     def meanwhile(messages: Messages) -> ModelError | None:
         if not said:
             said.append("once")
-            with pytest.raises(UsageError, match="another process measures in"):
+            with pytest.raises(UsageError, match="another process works in the folder"):
                 bench([FAMILY], SETTINGS, tmp_path / "out")
         return None
 

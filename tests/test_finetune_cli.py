@@ -220,7 +220,7 @@ def test_two_exports_on_one_file_of_samples_are_one_line(
     folder: Path, opened: dict[str, FakeModel]
 ) -> None:
     with FileLock(folder / ".train.samples.jsonl.lock"):
-        refused(call(folder), 2, "another process works on the samples", "--samples")
+        refused(call(folder), 2, "another process works in the file of samples", "--samples")
     assert not any(model.calls for model in opened.values())
     assert call(folder).exit_code == 0
 

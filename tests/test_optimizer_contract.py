@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from dataclasses import replace
 
 import pytest
 from kept_calls import Kept
@@ -212,7 +213,8 @@ def test_no_one_who_always_fails_changes_what_is_found(name: str) -> None:
         return BadResponse("nothing usable") if asked else None
 
     found = searched(name, learning_door(fails))
-    whole = searched(name, learning_door(), val=(SPLIT.val[0], *SPLIT.val[2:]))
+    others = replace(SPLIT, val=(SPLIT.val[0], *SPLIT.val[2:]))
+    whole = searched(name, learning_door(), split=others)
     assert found.found == whole.found
 
 

@@ -24,6 +24,7 @@ ORDER = [
     "fields",
     "records",
     "files",
+    "lock",
     "json_record",
     "lines",
     "named",
@@ -101,7 +102,7 @@ PLACES = {
     "openai": ("models/openai_client.py", "finetune/providers/openai.py"),
     "httpx": ("finetune/providers/",),
     "filelock": (
-        *("bench/run.py", "finetune/job_folder.py", "finetune/samples_file.py", "runs/folder.py"),
+        *("lock.py", "finetune/job_folder.py", "finetune/samples_file.py", "runs/folder.py"),
     ),
     "tenacity": ("models/transport.py", "finetune/providers/rest.py"),
     "aiolimiter": ("models/transport.py",),

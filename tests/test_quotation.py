@@ -34,6 +34,7 @@ from popi_prompt.inference import SUMMARY_SAMPLING, compile_module, summarizer
 from popi_prompt.inferring import infer_all
 from popi_prompt.models.dspy_engine import door_lm
 from popi_prompt.ngrams import Runs
+from popi_prompt.optimizers.effort import Auto
 from popi_prompt.program import Origin, Program, load, program_from_record
 from popi_prompt.prompts import TELLING, UNTUNED_INSTRUCTION, Messages
 from popi_prompt.quotation import Quotation
@@ -41,6 +42,7 @@ from popi_prompt.rewards import PopiReward
 from popi_prompt.rows import COMPILED, SHUFFLED
 from popi_prompt.schema import Edit, Interaction, Persona, Preference, Rating, User
 from popi_prompt.scorers import LikelihoodScorer
+from popi_prompt.split import Split
 from popi_prompt.testing import FakeChatModel, FakeModel, fake_door
 
 QUOTATION = Quotation(2, 40)
@@ -314,11 +316,14 @@ def test_the_search_has_a_model_write_the_untuned_summaries_alone_and_read_the_r
         for user in SPLIT.val
     )
     found = searched(
-        "quotation", fake_door({"inference": inference}), val=liking, observer=tried.append
+        "quotation",
+        fake_door({"inference": inference}),
+        split=replace(SPLIT, val=liking),
+        observer=tried.append,
     )
     assert isinstance(found.found.menu, Quotation)
     wrote = [messages[0].content for kind, messages in inference.calls if kind == "chat"]
-    assert wrote == [UNTUNED_INSTRUCTION] * len(SPLIT.val)
+    assert wrote == [UNTUNED_INSTRUCTION] * len((*SPLIT.val, *SPLIT.train))
     assert {kind for kind, _ in inference.calls} == {"chat", "logprobs"}
     kinds = [
         tuple(event.params.get(key) for key in ("passages", "characters", "least_expected"))
@@ -349,7 +354,8 @@ def test_copies_of_the_pairs_are_told() -> None:
         for user in SPLIT.val
     )
     told: list[Event] = []
-    searched("quotation", fake_door({}), val=copying, observer=told.append)
+    split = replace(SPLIT, val=copying)
+    searched("quotation", fake_door({}), split=split, observer=told.append)
     noted = [event.text for event in told if isinstance(event, Noted)]
     assert any("were seen in the signals of their own user" in text for text in noted)
 
@@ -379,7 +385,23 @@ def test_an_answer_for_somebody_is_of_theirs(tmp_path: Path, by: str) -> None:
     assert [call["user_id"] for call in calls if "role" in call] == ["u00"]
 
 
-@pytest.mark.parametrize("name", ["explain", "roleplay"])
+@pytest.mark.parametrize("name", ["explain", "forum", "roleplay"])
 def test_the_shipped_ones_quote_whoever_infers(name: str) -> None:
     program = load(name).through(fake_door({"inference": FakeChatModel()}))
     assert program.infer_user(person(0)).startswith('Write like this: "')
+
+
+@pytest.mark.parametrize(("auto", "choosing"), [("light", 12), ("medium", 32), ("heavy", 128)])
+def test_training_users_choose_where_validation_users_are_too_few(
+    auto: Auto, choosing: int
+) -> None:
+    split = Split(
+        train=tuple(person(i) for i in range(2, 402, 2)),
+        val=tuple(person(i) for i in range(1, 21, 2)),
+        test=(),
+    )
+    kept = Kept()
+    searched("quotation", fake_door({}, trace=kept), split=split, auto=auto)
+    asked = {call.user_id for call in kept.calls if call.role == "generator"}
+    assert len(asked) == choosing
+    assert asked > {user.user_id for user in split.val}

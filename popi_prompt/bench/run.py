@@ -10,15 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from popi_prompt.bench.cells import Cell
 from popi_prompt.bench.families import Family
 from popi_prompt.bench.measuring import Measuring, TimeOver
 from popi_prompt.bench.settings import BENCH_ROWS, BenchSettings
-from popi_prompt.errors import BudgetExceeded, UsageError
+from popi_prompt.errors import BudgetExceeded
 from popi_prompt.events import Noted, Observer, ignore
 from popi_prompt.files import make_folder
+from popi_prompt.lock import held
 from popi_prompt.models.meter import Meter
 from popi_prompt.models.spent import Spent
 from popi_prompt.report import Report
@@ -112,17 +111,7 @@ def _bench(
 def _alone(folder: Path) -> Iterator[None]:
     """Two runs would both compile, and pay, and measure one program with cells of the other."""
     path = folder / ".lock"
-    try:
-        lock = FileLock(path, timeout=0, mode=0o600)
-        lock.acquire()
-    except Timeout:
-        raise UsageError(
-            f"another process measures in {str(folder)!r}; wait for it, or name another folder "
-            "with -o"
-        ) from None
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"cannot use the folder {str(folder)!r}: {reason}") from None
+    lock = held(path, f"the folder {str(folder)!r}", "name another folder with -o")
     try:
         yield
     finally:

@@ -11,11 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from popi_prompt.errors import DataError, UsageError
 from popi_prompt.files import append, check_writable, parse_json
 from popi_prompt.finetune.samples import Drawn, Missed, Recipe, Sample
+from popi_prompt.lock import held
 
 SCHEMA = "popi-prompt/samples/1"
 _LONGEST = 200  # a route may have a chat template
@@ -136,28 +137,16 @@ def _shown(value: Any) -> str:
 def _alone(path: Path) -> FileLock:
     """The lock of the file, gone with its process: two would pay twice and mix up the places."""
     target = Path(os.path.realpath(path))
-    lock = FileLock(target.with_name(f".{target.name}.lock"), timeout=0, mode=0o600)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UsageError(
-            f"another process works on the samples in {str(path)!r}; wait for it, or name another "
-            "file with --samples"
-        ) from None
-    except OSError as error:
-        raise _unwritable(path, error) from None
-    return lock
+    lock = target.with_name(f".{target.name}.lock")
+    return held(lock, f"the file of samples {str(path)!r}", "name another file with --samples")
 
 
 def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     except OSError as error:
-        raise _unwritable(path, error) from None
-
-
-def _unwritable(path: Path, error: OSError) -> UsageError:
-    return UsageError(f"cannot write {str(path)!r}: {(error.strerror or str(error)).lower()}")
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"cannot write {str(path)!r}: {reason}") from None
 
 
 def _drawn(record: Any) -> Drawn:

@@ -57,13 +57,15 @@ class Effort:
     """Rounds in their order. `calls`, if given, is what the search never asks more than.
 
     `training_users` is what an optimizer without rounds goes by, and `validation_users` how many
-    users every optimizer chooses by, at most. `starts` are candidates without demonstrations, which
-    are tried before any round, one trial each.
+    users every optimizer chooses by, at most; `choosing_users`, training users too, where nothing
+    is learned from them. `starts` are candidates without demonstrations, which are tried before any
+    round, one trial each.
     """
 
     rounds: tuple[Round, ...]
     training_users: int
     validation_users: int = 32
+    choosing_users: int = 32
     calls: int | None = None
     starts: tuple[Candidate, ...] = ()
 
@@ -160,10 +162,15 @@ _LIGHT = replace(
 )
 
 LIGHT = Effort(
-    (_LIGHT,), _LIGHT.training_users, validation_users=12, calls=385, starts=STARTING_POINTS[:1]
+    (_LIGHT,),
+    _LIGHT.training_users,
+    validation_users=12,
+    choosing_users=12,
+    calls=385,
+    starts=STARTING_POINTS[:1],
 )
 MEDIUM = Effort((replace(_MEDIUM, calibrating=24),), _MEDIUM.training_users)
-HEAVY = Effort((_HEAVY,), _HEAVY.training_users, starts=STARTING_POINTS)
+HEAVY = Effort((_HEAVY,), _HEAVY.training_users, choosing_users=128, starts=STARTING_POINTS)
 GROWING = Effort((_FIRST, _SECOND, replace(_MEDIUM, trials=1)), _MEDIUM.training_users)
 EFFORTS: dict[Auto, Effort] = {"light": LIGHT, "medium": MEDIUM, "heavy": HEAVY}
 

@@ -29,10 +29,11 @@ class Task:
 
     `keep(candidate, reward)` is called for every candidate that is better than all before, the
     untuned one first: what an interrupted run falls back to. `reward` is the mean over
-    `validation()`, None for a candidate that is not scored yet. `trials` is about how many
-    candidates are scored on all of them, and `effort` what else is looked at. `point` is called for
-    every candidate that was, by optimizers that keep a front of two objectives. `guard` says what
-    may be in a candidate; what it does not allow is taken out of what is kept and found.
+    `validation()`, or over `choosers()` where nothing is learned from anybody; None for a candidate
+    that is not scored yet. `trials` is about how many candidates are scored on all of them, and
+    `effort` what else is looked at. `point` is called for every candidate that was, by optimizers
+    that keep a front of two objectives. `guard` says what may be in a candidate; what it does not
+    allow is taken out of what is kept and found.
     """
 
     train: tuple[User, ...]
@@ -61,6 +62,12 @@ class Task:
         """The users of `val`, drawn by the seed, that every optimizer chooses by; see `Effort`."""
         order = np.random.default_rng(self.seed).permutation(len(self.val))
         return tuple(self.val[i] for i in order[: self.effort.validation_users])
+
+    def choosers(self) -> tuple[User, ...]:
+        """As many as the effort has: those of `validation()` first, then others, `train` last."""
+        rng = np.random.default_rng(self.seed)
+        drawn = [part[i] for part in (self.val, self.train) for i in rng.permutation(len(part))]
+        return tuple(drawn[: self.effort.choosing_users])
 
     def starts(self) -> tuple[Candidate, ...]:
         """The effort's starting points, but for those in words that the guard does not allow."""

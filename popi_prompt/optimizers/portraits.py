@@ -62,6 +62,7 @@ class PortraitOptimizer:
         ]
         return best_of(
             task,
+            task.validation(),
             [
                 Entry(
                     Candidate(conditioning=TELLING, menu=each),

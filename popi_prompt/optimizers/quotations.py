@@ -19,14 +19,18 @@ _KINDS = ((3, 120, True), (3, 120, False), (4, 90, True), (2, 120, True))
 
 
 class QuotationOptimizer:
-    """Maximises the mean reward over validation users. Same task, same scores, same result."""
+    """Maximises the mean reward over all who may choose: quotations learn nothing from anybody.
+
+    Same task, same scores, same result.
+    """
 
     name = "quotation"
 
     def run(self, task: Task) -> Found:
         """Score the untuned program, then quotations of several kinds."""
         task.keep(UNTUNED_CANDIDATE, None)
-        found = leaks_within(task.validation())
+        users = task.choosers()
+        found = leaks_within(users)
         if found.seen:
             task.observer(
                 Noted(
@@ -40,7 +44,7 @@ class QuotationOptimizer:
             Quotation(passages, characters, model=model if picked and scores else None)
             for passages, characters, picked in _KINDS
         )
-        return best_of(task, [_entry(each) for each in kinds])
+        return best_of(task, users, [_entry(each) for each in kinds])
 
 
 def _entry(quotation: Quotation) -> Entry:

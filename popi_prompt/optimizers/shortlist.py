@@ -1,4 +1,4 @@
-"""A shortlist: a few candidates, each scored on every validation user, and the untuned program."""
+"""A shortlist: a few candidates, each scored on every user who chooses, and the untuned program."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from popi_prompt.events import PhaseStarted, TrialFinished
 from popi_prompt.inference import summarizer
 from popi_prompt.models.attribution import attributed
 from popi_prompt.optimizers.optimizer import Found, Task
+from popi_prompt.schema import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,12 @@ class Entry:
     sizes: Mapping[str, int] = field(default_factory=dict)
 
 
-def best_of(task: Task, entries: Sequence[Entry]) -> Found:
-    """By mean reward over validation users; failing on fewer of them counts first.
+def best_of(task: Task, users: Sequence[User], entries: Sequence[Entry]) -> Found:
+    """By mean reward over `users`; failing on fewer of them counts first.
 
     The untuned program is the first trial, and of the entries as many are tried as the task has
     trials left, the first at least. Raises `OptimizationError` where nobody could be scored.
     """
-    users = task.validation()
     tried = [Entry(UNTUNED_CANDIDATE, "untuned"), *entries][: max(task.trials, 2)]
     task.observer(PhaseStarted("searching", len(tried)))
     best: Found | None = None

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from popi_prompt.errors import DataError, UsageError, WriteError
 from popi_prompt.events import Noted, Observer
 from popi_prompt.files import parse_json, read_bytes, write_text
+from popi_prompt.lock import held
 from popi_prompt.runs.config import VERSION_KEY, Config, differences, digest
 from popi_prompt.runs.run import Run, Unrecorded
 
@@ -81,16 +82,10 @@ def default_folder(output: Path, config: Config, *, keeps_answers: bool) -> Path
 def _locked(path: Path) -> FileLock:
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = FileLock(path / _LOCK, timeout=0, mode=0o600)
-        lock.acquire()
-    except Timeout:
-        raise UsageError(
-            f"another process works in the run folder {str(path)!r}; wait for it, or {_ELSE}"
-        ) from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"cannot use the run folder {str(path)!r}: {reason}; {_ELSE}") from None
-    return lock
+        raise UsageError(f"cannot make the run folder {str(path)!r}: {reason}; {_ELSE}") from None
+    return held(path / _LOCK, f"the run folder {str(path)!r}", _ELSE)
 
 
 def _belongs(path: Path, config: Config) -> bool:
