@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -56,13 +57,19 @@ class Menu:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An inference step and a conditioning; the defaults are the untuned program."""
+    """An inference step and a conditioning; the defaults are the untuned program.
+
+    The instruction is without common indentation, tabs and blank lines around it: DSPy sends it so.
+    """
 
     instruction: str = UNTUNED_INSTRUCTION
     demonstrations: tuple[Demonstration, ...] = ()
     view: View = "full"
     conditioning: Conditioning = UNTUNED_CONDITIONING
     menu: Menu | Portrait | Quotation | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "instruction", _as_sent(self.instruction))
 
     @property
     def quoted(self) -> tuple[str | None, ...]:
@@ -73,6 +80,13 @@ class Candidate:
         """What the inference model is asked about a person."""
         shown = [(demo.signals, demo.summary) for demo in self.demonstrations]
         return inference_messages(self.instruction, shown, render_signals(signals, self.view))
+
+
+def _as_sent(instruction: str) -> str:
+    """Cleaned as DSPy cleans it, until that changes nothing more."""
+    while (cleaned := inspect.cleandoc(instruction)) != instruction:
+        instruction = cleaned
+    return instruction
 
 
 UNTUNED_CANDIDATE = Candidate()

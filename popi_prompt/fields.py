@@ -42,9 +42,14 @@ def text_value(value: Any, what: str) -> str:
         raise DataError(f"{what} is empty")
     if "\x00" in value:
         raise DataError(f"{what} holds a NUL character; remove it")
-    if not value.isascii() and _SURROGATE.search(value):
+    if not is_unicode(value):
         raise DataError(f"{what} holds half of a surrogate pair; it is not valid Unicode")
     return value
+
+
+def is_unicode(text: str) -> bool:
+    """Whether it can be written: without half of a surrogate pair."""
+    return text.isascii() or not _SURROGATE.search(text)
 
 
 def text_field(record: Record, key: str, where: str) -> str:

@@ -126,6 +126,17 @@ def _on_disk(path: Path) -> Iterator[None]:
         ) from None
 
 
+def set_aside(path: Path, other: Path) -> None:
+    """Let `other` be the file as it is; what is written to `path` later takes its place alone.
+
+    Raises `UsageError` or `WriteError`.
+    """
+    check_writable(other)
+    with _on_disk(other):
+        other.unlink(missing_ok=True)
+        os.link(_target(path), other)
+
+
 def append(handle: int, data: bytes, path: Path) -> None:
     """Append to an open file all of it or, where it raises `WriteError`, nothing."""
     with _on_disk(path):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import Any
 
 from popi_prompt.candidate import Menu
 from popi_prompt.errors import ProgramError
-from popi_prompt.json_record import NUMBER, fields_of
+from popi_prompt.fields import is_unicode
+from popi_prompt.json_record import NUMBER, fields_of, finite
 from popi_prompt.portrait import Line, Portrait
 from popi_prompt.quotation import Quotation
 
@@ -45,7 +45,7 @@ def _menu(raw: dict[str, Any]) -> Menu:
     for summary in summaries:
         _check_text(summary)
     for prior in priors:
-        if not isinstance(prior, NUMBER) or isinstance(prior, bool) or not math.isfinite(prior):
+        if isinstance(prior, bool) or not finite(prior):
             raise ProgramError(f"'menu' has a prior that is no number: {prior!r:.60}")
     if len(summaries) < 2 or len(summaries) != len(priors):
         raise ProgramError(
@@ -83,11 +83,9 @@ def _line(where: str, raw: Any) -> Line:
     _check_text(line["text"])
     for key in ("usual", "slope", "base"):
         line[key] = float(line[key])
-        if not math.isfinite(line[key]):
-            raise ProgramError(f"{where} has a {key!r} that is no number: {raw[key]!r:.60}")
     return Line(**line)
 
 
 def _check_text(summary: Any) -> None:
-    if not isinstance(summary, str) or not summary.strip():
+    if not isinstance(summary, str) or not summary.strip() or not is_unicode(summary):
         raise ProgramError(f"'menu' has a summary that is no text: {summary!r:.60}")

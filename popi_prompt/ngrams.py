@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 RUN = 6  # words in a row that count as a copy
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
+_ALONE = r"\u3040-\u30ff\u3100-\u312f\u31a0-\u31bf\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WORD = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+")
 
 Run = tuple[str, ...]
 
 
 def words(text: str) -> list[str]:
-    """Words without case and punctuation; of scripts without spaces each character is one."""
-    return _WORD.findall(text.casefold())
+    """Words without case, punctuation and ways to write a letter (Unicode's form NFKC).
+
+    Of scripts without spaces each character is one.
+    """
+    whole = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return _WORD.findall(whole.casefold())
 
 
 def runs(text: str, count: int = RUN) -> Iterator[Run]:

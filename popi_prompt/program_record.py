@@ -9,6 +9,7 @@ from popi_prompt.candidate import DEMOS, Candidate, Demonstration, Menu
 from popi_prompt.errors import ProgramError
 from popi_prompt.json_record import NUMBER, fields_of, versioned
 from popi_prompt.menu_record import menu_from_record, record_of_menu
+from popi_prompt.models.route import holds_address
 from popi_prompt.origin import USUAL_DEMOS, USUAL_OPTIMIZER, USUAL_REWARD, Origin, Scores
 from popi_prompt.portrait import Portrait
 from popi_prompt.prompts import VIEWS, Conditioning
@@ -119,6 +120,8 @@ def _candidate(top: dict[str, Any]) -> Candidate:
         Demonstration(**fields_of(demo, f"demonstrations[{i}]", {"signals": str, "summary": str}))
         for i, demo in enumerate(top["demonstrations"])
     )
+    if not top["instruction"].strip():
+        raise ProgramError("has an empty instruction")
     return Candidate(
         instruction=top["instruction"],
         demonstrations=demonstrations,
@@ -137,7 +140,15 @@ def _menu(top: dict[str, Any]) -> Menu | Portrait | Quotation:
 
 
 def _models(raw: dict[str, Any]) -> dict[str, str]:
-    return dict(fields_of(raw, "'models'", {"generator": str, "inference": str, "proposer": str}))
+    found = fields_of(raw, "'models'", {"generator": str, "inference": str, "proposer": str})
+    for role, name in found.items():
+        if holds_address(name):
+            raise ProgramError(
+                f"names {name!r:.60} as {role}, which is an address, and a program holds none: "
+                "text of users would go there; put a model's name there, and the address in "
+                "--config"
+            )
+    return found
 
 
 def _origin(raw: dict[str, Any]) -> Origin:
@@ -167,6 +178,9 @@ def _origin(raw: dict[str, Any]) -> Origin:
     )
     if fields["demos"] not in DEMOS:
         raise ProgramError(f"has unknown demos {fields['demos']!r}; known: {', '.join(DEMOS)}")
+    for key in ("seed", "users", "users_checked", "trials"):
+        if fields[key] < 0:
+            raise ProgramError(f"'origin' has a {key!r} below 0: {fields[key]}")
     for key in ("scores_before", "scores_after"):
         if fields[key] is not None:
             fields[key] = Scores(**fields_of(fields[key], f"'{key}'", _SCORES))

@@ -17,6 +17,9 @@ from popi_prompt.scorers import Scorer
 DEFAULT_MODEL = "local/smollm2-135m"
 
 
+_LAST_SEED = 2**32 - 1  # that Optuna's samplers take
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What `optimize` can be told.
@@ -53,7 +56,9 @@ class Settings:
     access: Access = field(default_factory=Access)
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` for an `auto` that is none, or beside `trials`."""
+        """Raise `UsageError` for a bad `seed`, and an `auto` that is none, or beside `trials`."""
+        if not 0 <= self.seed <= _LAST_SEED:
+            raise UsageError(f"the seed is {self.seed}; it may be 0 to {_LAST_SEED}")
         if self.auto is not None and self.auto not in EFFORTS:
             raise UsageError(f"unknown auto {self.auto!r}; known: {', '.join(EFFORTS)}")
         if self.auto is not None and self.trials is not None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 
-# \uff5c is DeepSeek's full-width bar.
+# \uff5c is DeepSeek's full-width bar; then Llama, Gemma, Cohere, GLM, Seed; EXAONE, Mistral.
 _TEMPLATE_TOKEN = re.compile(
-    r"<[|\uff5c][^\s|\uff5c<>]{1,40}[|\uff5c]>|</?s>|<(?:start|end)_of_turn>|<[be]os>"
-    r"|\[/?INST\]|<</?SYS>>"
+    r"<[|\uff5c][^\s|\uff5c<>]{1,40}[|\uff5c]>|</?s>|<</?SYS>>|<(?:start|end)_of_turn>"
+    r"|<(?:bos|eos|pad|unk|sop|eop)>|<[A-Z]{2,8}_TOKEN>|<seed:[^\s<>]{1,40}>"
+    r"|\[\|[^\s|\[\]]{1,40}\|\]|\[gMASK\]"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT)|THINK|ARGS|CALL_ID"
+    r"|PREFIX|MIDDLE|SUFFIX|IMG)\]"
 )
 _FIELD_MARKER_OPENS = re.compile(r"\[\[(?=\s*##)")
 _FIELD_MARKER_CLOSES = re.compile(r"(##\s*)\]\]")

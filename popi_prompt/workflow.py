@@ -193,6 +193,7 @@ def embeddable(users: Sequence[User], settings: Settings) -> tuple[str, ...]:
 
 def untuned(settings: Settings, users: Sequence[User]) -> Program:
     """The program as it is before optimizing, for comparison."""
+    users = sample(users, settings.max_users, settings.seed)
     with settings.door() as door:
         origin = _origin(settings, make_scorer(settings.scorer, door), users)
         return _program(UNTUNED_CANDIDATE, door, origin)

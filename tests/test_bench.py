@@ -219,6 +219,30 @@ def test_at_a_cap_it_ends_with_what_there_is_and_never_exceeds_it(
     assert [len(block.report.rows) for block in done.blocks] == [len(BENCH_ROWS)] * 2
 
 
+def test_at_a_cap_what_is_there_of_later_families_is_shown(models: Models, tmp_path: Path) -> None:
+    families = [FAMILY, replace(FAMILY, name="again")]
+    whole = bench(families, SETTINGS, tmp_path / "out")
+    capped = Access(caps=Caps(calls=3))
+    settings = replace(SETTINGS, generators=("fake/g", "fake/new"), access=capped)
+    done = bench(families, settings, tmp_path / "out")
+    assert done.stopped is not None
+    assert "cap of 3 calls" in done.stopped
+    assert done.blocks == whole.blocks
+    assert done.spent["generator"].calls <= 3
+
+
+def test_at_a_cap_that_ends_a_search_the_familys_other_rows_are_shown(
+    models: Models, tmp_path: Path
+) -> None:
+    settings = replace(SETTINGS, inference_model="fake/i", trials=1)
+    families = [Family("tastes", PEOPLE), Family("more", PEOPLE)]
+    raw = bench(families, replace(settings, rows=(RAW,)), tmp_path / "out")
+    done = bench(families, replace(settings, access=Access(caps=Caps(calls=40))), tmp_path / "out")
+    assert done.stopped is not None
+    assert "cap of 40 calls" in done.stopped
+    assert done.blocks == raw.blocks
+
+
 def test_when_the_time_is_over_nothing_is_begun(models: Models, tmp_path: Path) -> None:
     done = bench([FAMILY], replace(SETTINGS, minutes=0), tmp_path / "out")
     assert done == Bench((), "the time is over")
@@ -297,6 +321,41 @@ def test_a_damaged_cell_is_an_error_with_its_path(
     assert str(path) in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (["row"], "bogus"),
+        (["row"], RAW),
+        (["results"], []),
+        (["results", 0, "scores"], []),
+        (["results", 0, "scores", 0, 0], "much"),
+        (["results", 0, "scores", 0, 1], None),
+        (["results", 0, "scores", 0, 2], 0),
+        (["results", 0, "tokens"], "1"),
+        (["results", 0, "reward"], True),
+        (["results", 0, "user_id"], 7),
+        (["also", "choice accuracy", 0, "scores", 0, 1], "x"),
+        (["spent", "generator", "calls"], "x"),
+        pytest.param(["seconds"], 10**400, id="huge"),
+    ],
+)
+def test_a_cell_of_another_row_or_without_its_figures_is_no_cell(
+    models: Models, tmp_path: Path, where: list[str | int], value: Any
+) -> None:
+    settings = replace(SETTINGS, rows=(GOLD,))
+    bench([FAMILY], settings, tmp_path / "out")
+    (path,) = (tmp_path / "out" / "cells").iterdir()
+    record = json.loads(path.read_text())
+    part: Any = record
+    for key in where[:-1]:
+        part = part[key]
+    part[where[-1]] = value
+    path.write_text(json.dumps(record))
+    with pytest.raises(DataError, match="is no cell of a benchmark; remove it") as error:
+        bench([FAMILY], settings, tmp_path / "out")
+    assert str(path) in str(error.value)
+
+
 def test_cells_hold_no_text_and_are_their_owners_alone(models: Models, tmp_path: Path) -> None:
     bench([FAMILY], SETTINGS, tmp_path / "out")
     for path in (tmp_path / "out" / "cells").iterdir():
@@ -356,6 +415,62 @@ def test_a_program_that_was_compiled_otherwise_is_not_taken_for_this_run(
         bench([Family("tastes", users)], replace(settings, **changes), tmp_path / "out")
 
 
+WARMER = Access(roles={"proposer": RoleConfig(settings={"temperature": 1.3})})
+PACED = Access(roles={"inference": RoleConfig(settings={"rpm": 3})}, caps=Caps(calls=9_999))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"trials": 2}, "was compiled with trials 1, this run has 2; remove it and the cells of"),
+        ({"access": WARMER}, r"compiled with routes {}, this run has {'proposer': {'temperature'"),
+        ({"access": PACED}, ""),
+    ],
+)
+def test_a_program_of_another_search_is_not_taken_for_this_run(
+    models: Models, tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    family, folder = Family("tastes", PEOPLE), tmp_path / "out"
+    settings = replace(SETTINGS, inference_model="fake/i", trials=1, rows=(COMPILED,))
+    first = bench([family], settings, folder)
+    if says:
+        with pytest.raises(UsageError, match=says):
+            bench([family], replace(settings, **changes), folder)
+    else:
+        assert bench([family], replace(settings, **changes), folder).blocks == first.blocks
+    (folder / "searches" / "tastes--fake-g.json").unlink()  # as a folder of an earlier version
+    assert bench([family], replace(settings, **changes), folder).blocks == first.blocks
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b"null"])
+def test_a_damaged_record_of_a_search_is_an_error_with_its_path(
+    models: Models, tmp_path: Path, content: bytes
+) -> None:
+    settings = replace(SETTINGS, inference_model="fake/i", trials=1, rows=(COMPILED,))
+    bench([Family("tastes", PEOPLE)], settings, tmp_path / "out")
+    path = tmp_path / "out" / "searches" / "tastes--fake-g.json"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as error:
+        bench([Family("tastes", PEOPLE)], settings, tmp_path / "out")
+    assert str(path) in str(error.value)
+
+
+def test_a_program_is_never_without_the_record_of_its_search(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "out"
+    settings = replace(SETTINGS, inference_model="fake/i", trials=1, rows=(COMPILED,))
+
+    def interrupted(path: Path, text: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(compiling, "write_text", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            bench([Family("tastes", PEOPLE)], settings, folder)
+    assert list((folder / "programs").iterdir()) == []
+
+
 def test_families_whose_names_no_file_can_have_are_kept_apart(
     models: Models, tmp_path: Path
 ) -> None:
@@ -372,6 +487,18 @@ def test_names_with_one_file_name_are_an_error(models: Models, tmp_path: Path) -
     bench([FAMILY], replace(SETTINGS, generators=("fake/g",)), tmp_path / "out")
     with pytest.raises(UsageError, match="was measured with generator 'fake/g', this run has"):
         bench([FAMILY], replace(SETTINGS, generators=("fake_g",)), tmp_path / "out")
+
+
+def test_two_names_with_one_file_name_are_refused_before_anything_is_measured(
+    models: Models, tmp_path: Path
+) -> None:
+    families = [replace(FAMILY, name="u_b"), replace(FAMILY, name="u-b")]
+    with pytest.raises(UsageError, match="the families 'u_b' and 'u-b' .* rename the file of one"):
+        bench(families, SETTINGS, tmp_path / "out")
+    with pytest.raises(UsageError, match="the generators 'fake/g' and 'fake_g' .* another folder"):
+        bench([FAMILY], replace(SETTINGS, generators=("fake/g", "fake_g")), tmp_path / "out")
+    assert models.asked == 0
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_model_that_is_reached_otherwise_is_another_measurement(
@@ -445,6 +572,24 @@ def test_where_nothing_is_to_be_compiled_the_row_is_left_out(
     assert only(done).row(COMPILED) is None
     assert done.blocks[0].program is None
     assert not (tmp_path / "out" / "programs").exists()
+
+
+def test_a_row_that_is_left_out_for_want_of_a_program_is_said(
+    models: Models, tmp_path: Path
+) -> None:
+    said: list[str] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Noted) and "no program" in event.text:
+            said.append(event.text)
+
+    settings = quick(replace(SETTINGS, inference_model="fake/i", rows=(COMPILED,)))
+    families = [Family("a", PEOPLE), FAMILY, Family("b", PEOPLE)]
+    bench(families, settings, tmp_path / "out", hear)
+    assert [text.split(" has ")[0] for text in said] == ["family 'a'", "family 'b'"]
+    assert "--quick compiles none: no row 'compiled'; drop --quick, or" in said[0]
+    bench(families, replace(settings, rows=(RAW,)), tmp_path / "out", hear)
+    assert len(said) == 2
 
 
 def test_a_cap_that_ends_the_search_leaves_no_program(models: Models, tmp_path: Path) -> None:
@@ -615,6 +760,32 @@ def test_the_command_prints_what_it_writes(
     )
 
 
+@pytest.mark.parametrize("name", ["bench.json", "bench.md", "bench.svg"])
+def test_a_file_that_cannot_be_written_is_said_before_anything_is_sent(
+    models: Models, arguments: list[str], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "out" / name).mkdir(parents=True)
+    result = call(*arguments)
+    assert result.exit_code == 2
+    assert result.stderr.endswith(
+        f"cannot write {str(tmp_path / 'out' / name)!r}: it is a folder\n"
+    )
+    assert models.asked == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+
+
+def test_what_is_read_is_not_written_over(
+    models: Models, arguments: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    arguments[4] = f"u={tmp_path / 'out' / 'bench.json'}"
+    program().save(tmp_path / "out" / "bench.json")
+    result = call(*arguments)
+    assert result.exit_code == 2
+    assert "it is being read" in result.stderr
+    assert models.asked == 0
+
+
 def test_rows_are_in_the_usual_order(models: Models, arguments: list[str]) -> None:
     found = json.loads(call(*arguments, "--json", "--rows", "gold,raw,no-context").stdout)
     assert [each["context"] for each in found["blocks"][0]["rows"]] == [NO_CONTEXT, RAW, GOLD]
@@ -638,6 +809,11 @@ def test_choices_are_asked_for_unless_they_are_not_wanted(
         (["--program", "u=again.json"], "--program names a program of 'u' twice"),
         (["--generator", "fake/g"], "--generator names 'fake/g' twice"),
         (["--quick", "--held-out", "3"], "--quick sets --held-out itself"),
+        (["--generator", " "], "--generator is ' '; it must be the name of a model"),
+        (["--generator", ""], "--generator is ''; it must be the name of a model"),
+        (["--inference-model", " "], "--inference-model is ' '; it must be"),
+        (["--judge", ""], "--judge is ''; it must be"),
+        (["--embedding-model", "\t"], "--embedding-model is '\\t'; it must be"),
     ],
 )
 def test_what_cannot_work_is_one_line(

@@ -533,7 +533,7 @@ def test_infer_to_a_file(
     assert len(output.read_text(encoding="utf-8").splitlines()) == 16
     if as_json:
         counts = {"output": str(output), "summaries": 16, "failures": 0}
-        assert json.loads(result.stdout) == counts
+        assert json.loads(result.stdout) == {**counts, "kept": 0, "before": None}
     else:
         assert "16 summaries" in result.stdout
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,3 +66,20 @@ def test_every_text_of_every_signal_counts() -> None:
     )
     found = [text for signal in signals for text in texts_in(signal)]
     assert found == [str(n) for n in range(1, 12)]
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        (TEXT.replace("o", "\u00f6"), unicodedata.normalize("NFD", TEXT.replace("o", "\u00f6"))),
+        (
+            "\uff76\uff80\uff76\uff85\uff76\uff80\uff76\uff85",
+            "\u30ab\u30bf\u30ab\u30ca\u30ab\u30bf\u30ab\u30ca",
+        ),
+        ("\U00020000\U00020001\U00020002" * 3, "\U00020000\U00020001\U00020002" * 3),
+        ("\u3105\u3106\u3107" * 3, "\u3105\u3106\u3107" * 3),
+    ],
+)
+def test_a_copy_in_other_code_points_or_without_spaces_is_one(text: str, other: str) -> None:
+    assert Runs([text]).holds(other)
+    assert Runs([other]).holds(text)

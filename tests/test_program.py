@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate, Demonstration
 from popi_prompt.errors import BudgetExceeded, ContextTooLong, DataError, ProgramError, UsageError
+from popi_prompt.inference import summarizer
 from popi_prompt.models import door as door_module
 from popi_prompt.models.access import Access
 from popi_prompt.models.route import Route
@@ -31,7 +32,7 @@ from popi_prompt.program import (
 )
 from popi_prompt.prompts import CONDITIONINGS, Conditioning, Messages
 from popi_prompt.schema import Persona, User
-from popi_prompt.testing import FakeModel
+from popi_prompt.testing import FakeModel, fake_door
 
 MODELS = {"generator": "fake/g", "inference": "fake/i", "proposer": "fake/p"}
 ORIGIN = Origin(
@@ -54,6 +55,9 @@ PROGRAM = Program(
     MODELS,
     ORIGIN,
 )
+
+
+SCORES = PROGRAM.as_record()["origin"]["scores_after"]
 
 
 def record(**changes: Any) -> dict[str, Any]:
@@ -84,7 +88,13 @@ def test_a_program_without_scores_comes_back_too(tmp_path: Path) -> None:
 texts = st.text(max_size=40).filter(lambda text: text.isprintable())
 
 
-@given(texts, texts, texts, st.sampled_from(CONDITIONINGS), st.sampled_from(["full", "liked"]))
+@given(
+    texts.filter(str.strip),
+    texts,
+    texts,
+    st.sampled_from(CONDITIONINGS),
+    st.sampled_from(["full", "liked"]),
+)
 @settings(max_examples=50, deadline=None)
 def test_any_text_comes_back(
     instruction: str, signals: str, summary: str, conditioning: Conditioning, view: Any
@@ -416,3 +426,45 @@ def test_a_folder_does_not_go_before_a_shipped_program_of_its_name(
     assert load("explain") == expected
     with pytest.raises(ProgramError, match="no file and no shipped program 'mine'; shipped: "):
         load("mine")
+
+
+@pytest.mark.parametrize("role", ["generator", "inference", "proposer"])
+def test_a_program_with_an_address_is_refused_before_text_goes_there(role: str) -> None:
+    models = {**MODELS, role: "oobabooga/http://127.0.0.1:8765/steal"}
+    with pytest.raises(ProgramError, match=f"steal' as {role}, which is an address.*--config"):
+        program_from_record(record(models=models))
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "says"),
+    [
+        ("seed", -1, "a 'seed' below 0: -1"),
+        ("users", -3, "a 'users' below 0: -3"),
+        ("trials", 10**400, "a 'trials' that is no number: 1000"),
+        ("scorer", "\ud83d", "a 'scorer' that is not valid Unicode"),
+        ("scores_after", {**SCORES, "margin": 10**400}, "'margin' that is no number"),
+        ("scores_after", {**SCORES, "margin": float("1e999")}, "that is no number: inf"),
+    ],
+)
+def test_an_origin_that_cannot_be_is_one_clear_line(where: str, value: Any, says: str) -> None:
+    origin = {**record()["origin"], where: value}
+    with pytest.raises(ProgramError, match=says):
+        program_from_record(record(origin=origin))
+
+
+@pytest.mark.parametrize(
+    ("instruction", "says"),
+    [(" \n", "has an empty instruction"), ("so \udc80", "'instruction' that is not valid Unicode")],
+)
+def test_an_instruction_that_cannot_be_sent_is_refused(instruction: str, says: str) -> None:
+    with pytest.raises(ProgramError, match=says):
+        program_from_record(record(instruction=instruction))
+
+
+@pytest.mark.parametrize("instruction", ["Do:\n    - so\n        - and so\n\n", "\n    a\n  b\t"])
+def test_the_instruction_is_the_one_that_is_sent(instruction: str) -> None:
+    model = FakeModel("Be brief.")
+    candidate = Candidate(instruction)
+    user = User("u", (Persona("a nurse"),))
+    summarizer(candidate, fake_door({"inference": model}))(user)
+    assert model.calls[0][1] == candidate.messages(user.signals)

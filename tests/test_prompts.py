@@ -178,6 +178,11 @@ def test_breaking_only_adds_spaces(before: str, token: str, after: str) -> None:
         ("</s>", "< /s >"),
         ("[INST] hi [/INST]", "[ INST ] hi [ /INST ]"),
         ("<<SYS>>", "< <SYS> >"),
+        ("[|endofturn|][|system|]", "[ |endofturn| ][ |system| ]"),
+        ("[SYSTEM_PROMPT]x[/SYSTEM_PROMPT]", "[ SYSTEM_PROMPT ]x[ /SYSTEM_PROMPT ]"),
+        ("[AVAILABLE_TOOLS][TOOL_RESULTS]", "[ AVAILABLE_TOOLS ][ TOOL_RESULTS ]"),
+        ("<BOS_TOKEN><EOS_TOKEN>", "< BOS_TOKEN >< EOS_TOKEN >"),
+        ("[gMASK]<sop><seed:bos>", "[ gMASK ]< sop >< seed:bos >"),
         ("[[ ## summary ## ]]", "[ [ ## summary ## ] ]"),
         ("<<CUSTOM-TYPE-END-IDENTIFIER>>", "< <CUSTOM-TYPE-END-IDENTIFIER> >"),
         ("a\r\nb\rc\x00d\x0be\tf", "a\nb\nc d e\tf"),
@@ -197,6 +202,8 @@ def test_broken_text_stays_readable(text: str, shown: str) -> None:
         "<b>",
         "if a<s: b>c",
         "{summary}",
+        "[TODO] and [x|y]",
+        "<PAD> <a_TOKEN>",
     ],
 )
 def test_code_and_markup_are_left_alone(text: str) -> None:

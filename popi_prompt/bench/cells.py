@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +53,8 @@ class Cells:
         if not path.exists():
             return None
         try:
-            cell = _cell(parse_json(read_bytes(path).decode("utf-8"), path))
-        except (KeyError, TypeError, ValueError, AttributeError):
+            cell = _cell(_checked(parse_json(read_bytes(path).decode("utf-8"), path), name))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             problem = "is no cell of a benchmark; remove it, and it is measured again"
             raise DataError(problem, path=path) from None
         told = {"family": family, "generator": generator, **conditions}
@@ -110,6 +112,33 @@ def _result_record(result: Result) -> dict[str, Any]:
         "reward": result.reward,
         "scores": [[each.margin, each.prefers, each.weight] for each in result.scores],
     }
+
+
+def _checked(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The record as it is. Raises `ValueError` for one of another row, or that adds up to nothing."""
+    every = [each for results in (record["results"], *record["also"].values()) for each in results]
+    figures = [record["seconds"]]
+    for each in every:
+        if "reason" not in each:
+            figures += [each["tokens"], each["reward"], *chain.from_iterable(each["scores"])]
+    for spent in record["spent"].values():
+        figures += [value for key, value in spent.items() if (key, value) != ("usd", None)]
+    texts = [each[key] for each in every for key in ("user_id", "reason") if key in each]
+    if (
+        record["row"] != name
+        or not record["results"]
+        or not all(each.get("scores", True) for each in every)
+        or not all(weight > 0 for each in every for *_, weight in each.get("scores", ()))
+        or not all(isinstance(text, str) for text in texts)
+        or not all(map(_is_number, figures))
+    ):
+        raise ValueError(name)
+    return record
+
+
+def _is_number(value: Any) -> bool:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return plain and math.isfinite(value)
 
 
 def _cell(record: Mapping[str, Any]) -> Cell:

@@ -11,6 +11,8 @@ from popi_prompt.bench.plot import plot
 from popi_prompt.bench.run import Bench
 from popi_prompt.files import write_text
 
+RESULTS = ("bench.json", "bench.md", "bench.svg")
+
 
 def write_results(folder: Path, done: Bench, command: str) -> dict[str, Any]:
     """Write the three files and give the record.
@@ -21,9 +23,13 @@ def write_results(folder: Path, done: Bench, command: str) -> dict[str, Any]:
     for block in record["blocks"]:
         for row in block["rows"]:
             row["failures"] = [{"reason": _nameless(each)} for each in row["failures"]]
-    write_text(folder / "bench.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    write_text(folder / "bench.md", markdown(record, command))
-    write_text(folder / "bench.svg", plot(record))
+    texts = (
+        json.dumps(record, indent=1, ensure_ascii=False) + "\n",
+        markdown(record, command),
+        plot(record),
+    )
+    for name, text in zip(RESULTS, texts, strict=True):
+        write_text(folder / name, text)
     return record
 
 

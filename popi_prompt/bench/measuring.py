@@ -19,7 +19,8 @@ from popi_prompt.comparison import Scoring, measure
 from popi_prompt.contexts import Context, context
 from popi_prompt.dataset import fingerprint
 from popi_prompt.drawing import at_most
-from popi_prompt.events import Observer
+from popi_prompt.errors import BudgetExceeded
+from popi_prompt.events import Noted, Observer
 from popi_prompt.inference import summarizer
 from popi_prompt.models.door import Door
 from popi_prompt.program import Program
@@ -61,17 +62,21 @@ class Measuring:
         self._observer = observer
         self._until = until
 
+    def stop(self) -> None:
+        """Begin nothing more: what is on disk is still read."""
+        self._until = -math.inf
+
     def cells(self, family: Family, generator: str) -> Iterator[Cell]:
         """The cells of all rows that these users have, each as soon as it is on disk.
 
         Those that are there already come first. Raises `TimeOver` and `BudgetExceeded` before one
         that cannot be begun or ended.
         """
-        late = False
+        ended: TimeOver | BudgetExceeded | None = None
         try:
             program = self._program(family, generator)
-        except TimeOver:
-            program, late = None, True
+        except (TimeOver, BudgetExceeded) as error:
+            program, ended = None, error
         with self._settings.access.door(self._names(program, generator), self._observer) as door:
             subject = _Subject(
                 family.name,
@@ -91,8 +96,8 @@ class Measuring:
                     missing[name] = under
                 else:
                     yield cell
-            if late:
-                raise TimeOver
+            if ended is not None:
+                raise ended
             for name, under in missing.items():
                 cell = self._measured(name, subject, under)
                 if cell is not None:
@@ -162,15 +167,19 @@ class Measuring:
     def _program(self, family: Family, generator: str) -> Program | None:
         """The family's, or the one that was compiled here, or a new one; None for none.
 
-        Raises `TimeOver` before a search that cannot be begun.
+        Raises `TimeOver` before a search that cannot be begun, `BudgetExceeded` at a cap in one.
         """
         if family.program is not None:
             return family.program
         path = program_path(self._folder, family, generator)
         program = kept(path, family, generator, self._settings)
-        wanted = self._settings.compiles and COMPILED in self._settings.rows
-        if program is not None or not wanted:
+        if program is not None or COMPILED not in self._settings.rows:
             return program
+        if not self._settings.compiles:
+            text = f"family {family.name!r} has no program for {generator!r}, and --quick compiles"
+            instead = f"drop --quick, or name one with --program {family.name}=PATH"
+            self._observer(Noted(f"{text} none: no row {COMPILED!r}; {instead}"))
+            return None
         if time.monotonic() > self._until:
             raise TimeOver
         return compiled(path, family, generator, self._settings, self._observer)

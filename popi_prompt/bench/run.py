@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from popi_prompt.bench.cells import Cell
+from popi_prompt.bench.cells import Cell, slug
 from popi_prompt.bench.families import Family
 from popi_prompt.bench.measuring import Measuring, TimeOver
 from popi_prompt.bench.settings import BENCH_ROWS, BenchSettings
-from popi_prompt.errors import BudgetExceeded
+from popi_prompt.errors import BudgetExceeded, UsageError
 from popi_prompt.events import Noted, Observer, ignore
 from popi_prompt.files import make_folder
 from popi_prompt.lock import held
@@ -76,11 +76,14 @@ def bench(
 ) -> Bench:
     """Measure every cell that `folder` does not hold yet; the same call goes on where one ended.
 
-    Users are those that the program never saw. At a cap it ends with what there is. When the time
-    is over, it measures nothing more, and gives what there is of every family. Raises `UsageError`
-    for cells that were measured under other conditions, `ModelError` for a model that cannot be
-    opened, `OptimizationError` for a family that cannot be split.
+    Users are those that the program never saw. At a cap, or when the time is over, it measures
+    nothing more, and gives what there is of every family. Raises `UsageError` for cells that were
+    measured under other conditions and for two families or generators whose cells would be one
+    file, `ModelError` for a model that cannot be opened, `OptimizationError` for a family that
+    cannot be split.
     """
+    _apart("families", [family.name for family in families], "rename the file of one")
+    _apart("generators", settings.generators, "measure one of them in another folder")
     make_folder(folder)
     with _alone(folder):
         return _bench(families, settings, folder, observer)
@@ -99,12 +102,25 @@ def _bench(
         for generator in settings.generators:
             observer(Noted(f"family {family.name}, generator {generator}"))
             cells: list[Cell] = []
-            stopped = _fill(cells, measuring, family, generator) or stopped
+            ended = _fill(cells, measuring, family, generator)
             if cells:
                 blocks.append(_block(cells))
-            if stopped not in (None, _TIME_OVER):
-                return Bench(tuple(blocks), stopped, meter.spent())
+            if ended is not None and stopped is None:
+                stopped = ended
+                measuring.stop()
     return Bench(tuple(blocks), stopped, meter.spent())
+
+
+def _apart(what: str, names: Sequence[str], instead: str) -> None:
+    """Raise `UsageError` for two names that are one as part of a cell's file name."""
+    before: dict[str, str] = {}
+    for name in names:
+        other = before.setdefault(slug(name), name)
+        if other != name:
+            raise UsageError(
+                f"the {what} {other!r} and {name!r} would have their cells in the same files; "
+                f"{instead}"
+            )
 
 
 @contextmanager

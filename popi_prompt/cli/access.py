@@ -49,13 +49,15 @@ class AccessOptions:
     no_trace_text: bool
 
     def check_outputs(self, outputs: Iterable[Path | None], *reading: Path) -> None:
-        """Raise `UsageError` where one cannot be written, or is among what the command reads."""
+        """Raise `UsageError` where one cannot be written, is the trace, or is read here, too."""
         from popi_prompt.files import check_writable
 
         read = [path for path in (*reading, self.config) if path is not None]
         for output in outputs:
             if output is not None:
                 check_writable(output, reading=read)
+                if self.trace is not None and self.trace.resolve() == output.resolve():
+                    raise UsageError(f"--trace and the output are both {str(output)!r}; name two")
 
     def access(self) -> Access:
         """What they mean. Raises `UsageError` for what cannot work."""

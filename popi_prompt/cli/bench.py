@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -75,6 +76,7 @@ class BenchOptions:
         from popi_prompt.bench import BenchSettings, quick
         from popi_prompt.settings import DEFAULT_MODEL
 
+        self._check_models()
         for name in self.generators:
             if self.generators.count(name) > 1:
                 raise UsageError(f"--generator names {name!r} twice")
@@ -99,6 +101,17 @@ class BenchOptions:
             access=access,
         )
         return quick(found) if self.quick else found
+
+    def _check_models(self) -> None:
+        given = (
+            *(("--generator", name) for name in self.generators),
+            ("--inference-model", self.inference_model),
+            ("--judge", self.judge),
+            ("--embedding-model", self.embedding_model),
+        )
+        for option, name in given:
+            if name is not None and not name.strip():
+                raise UsageError(f"{option} is {name!r}; it must be the name of a model")
 
 
 @click.command(name="bench", short_help="Compare contexts on families of users and generators.")
@@ -135,9 +148,12 @@ def command(
       popi-prompt bench explain forum -o results --generator local/qwen2.5-coder-1.5b \\
         --judge openai/gpt-4o-mini --max-usd 2
     """
-    from popi_prompt.bench import bench, load_families, write_results
+    from popi_prompt.bench import RESULTS, bench, load_families, write_results
 
     settings = chosen.settings(options.access())
+    if os.path.isdir(output):
+        reading = map(Path, (*families, *_programs(programs).values()))
+        options.check_outputs([output / name for name in RESULTS], *reading)
     loaded = load_families(families, _programs(programs))
 
     from popi_prompt.cli.progress import Display

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import click
 from popi_prompt.cli.access import AccessOptions, access_options, print_bill
 
 if TYPE_CHECKING:
+    from popi_prompt.evaluation import Failure
     from popi_prompt.summaries import Summary
 
 
@@ -35,7 +35,8 @@ def command(
     """Infer a summary for each user of USERS, a JSONL file; pairs are not needed and not looked at.
 
     Each line of the output is {"user_id": ..., "summary": ..., "tokens": ...}. Edit the text as you
-    like: `respond --summaries FILE --user ID` uses it. Exit code 1 if a user failed.
+    like: `respond --summaries FILE --user ID` uses it. An earlier FILE with other texts stays, as
+    NAME.before.jsonl; of users who fail the new one has what it had. Exit code 1 if a user failed.
 
     \b
     Example:
@@ -56,31 +57,40 @@ def command(
     with Display() as display, access.door(access.names(loaded.models), display) as door:
         summaries, failures = infer_all(loaded.through(door), people, display)
     print_bill(door.spent())
-    _put(summaries, output)
-    if output is not None:
-        _say(len(summaries), len(failures), output, as_json)
     for failure in failures:
         click.echo(f"Failed: {failure.reason}", err=True)
+    if output is None:
+        _print(summaries)
+    else:
+        _write(summaries, failures, output, as_json)
     if failures:
         ctx.exit(1)
 
 
-def _put(summaries: Sequence[Summary], output: Path | None) -> None:
-    from popi_prompt.dataset import write_jsonl
+def _print(summaries: Sequence[Summary]) -> None:
+    from popi_prompt.cli.render import print_json
 
-    records = [
-        {"user_id": each.user_id, "summary": each.text, "tokens": each.tokens} for each in summaries
-    ]
-    if output is not None:
-        write_jsonl(output, records)
-        return
-    for record in records:
-        click.echo(json.dumps(record, ensure_ascii=False))
+    for each in summaries:
+        print_json(each.as_record(), indent=None)
 
 
-def _say(summaries: int, failures: int, output: Path, as_json: bool) -> None:
+def _write(
+    summaries: Sequence[Summary], failures: Sequence[Failure], output: Path, as_json: bool
+) -> None:
+    from popi_prompt.cli.render import print_json
+    from popi_prompt.summaries import save_summaries
+
+    saved = save_summaries(output, summaries, [each.user_id for each in failures])
     if as_json:
-        counts = {"output": str(output), "summaries": summaries, "failures": failures}
-        click.echo(json.dumps(counts))
-    else:
-        click.echo(f"Wrote {summaries} summaries to {output}")
+        counts = {"summaries": len(summaries), "failures": len(failures)}
+        before = None if saved.before is None else str(saved.before)
+        print_json({"output": str(output), **counts, "kept": saved.kept, "before": before})
+        return
+    if not summaries:
+        click.echo(f"There is no summary, so {output} was not written")
+        return
+    click.echo(f"Wrote {len(summaries)} summaries to {output}")
+    if saved.kept:
+        click.echo(f"Of {saved.kept} users who failed it has what it had before")
+    if saved.before is not None:
+        click.echo(f"Its texts were others before: that file is {saved.before} now")

@@ -13,6 +13,7 @@ import click
 from popi_prompt.errors import PopiError, UsageError
 
 INTERRUPTED = 130
+_FAIL = ("strict", "surrogateescape")  # the latter, as in C.UTF-8, on half of a surrogate pair
 
 _COMMANDS = {
     "check": "check",
@@ -75,7 +76,7 @@ def run() -> None:
 
     What stdout's encoding has no way to say is escaped, as on stderr; in JSON that is the text.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in _FAIL:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         cli()

@@ -67,8 +67,11 @@ def command(
         raise UsageError(
             "--untuned searches and measures nothing: nothing to estimate; drop --dry-run"
         )
+    if untuned:
+        _check_untuned(search, recording)
     if not dry_run:
         options.check_outputs(_outputs(output, search, untuned), data)
+        recording.check(_outputs(output, search, untuned))
     search.maximised()
     search.searched_by()
     access = options.access()
@@ -84,7 +87,24 @@ def command(
         done.program.save(output)
         if done.front:
             save_front(done.front, front_path(output))
+        elif search.trades() and front_path(output).exists():
+            click.echo(
+                f"{front_path(output)} is of an earlier run: this one has no front", err=True
+            )
         _print(done, data, output, as_json)
+
+
+def _check_untuned(search: SearchOptions, recording: RecordingOptions) -> None:
+    given = {
+        "--folds": search.folds is not None,
+        "--pareto": search.pareto,
+        "--force": search.force,
+        "--run-dir": recording.run_dir is not None,
+        "--storage": recording.storage is not None,
+    }
+    for name, there in given.items():
+        if there:
+            raise UsageError(f"--untuned searches and measures nothing; drop {name}")
 
 
 def _outputs(output: Path, search: SearchOptions, untuned: bool) -> list[Path]:

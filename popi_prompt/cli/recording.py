@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from popi_prompt.cli.gathered import gathered
+from popi_prompt.errors import UsageError
 
 if TYPE_CHECKING:
     from popi_prompt.runs import RunFolder
@@ -32,6 +33,12 @@ class RecordingOptions:
 
     run_dir: Path | None
     storage: str | None
+
+    def check(self, outputs: Iterable[Path]) -> None:
+        """Raise `UsageError` where the folder has the name of a file that is to be written."""
+        for output in outputs:
+            if self.run_dir is not None and self.run_dir.resolve() == output.resolve():
+                raise UsageError(f"--run-dir and the output are both {str(output)!r}; name two")
 
     def folder(self, users: Sequence[User], settings: Settings, output: Path) -> RunFolder:
         """Where the run is kept."""

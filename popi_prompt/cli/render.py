@@ -28,9 +28,10 @@ def stdout() -> Console:
     return console
 
 
-def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """One JSON document on stdout, with everything escaped that a terminal would obey."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    click.echo(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def print_side_by_side(summary: str, answer: str, bare: str) -> None:
@@ -38,9 +39,9 @@ def print_side_by_side(summary: str, answer: str, bare: str) -> None:
     table = Table(show_lines=True, expand=True)
     table.add_column("for this person", ratio=1, overflow="fold")
     table.add_column("for anybody", ratio=1, overflow="fold")
-    table.add_row(Text(answer), Text(bare))
+    table.add_row(Text(plain(answer)), Text(plain(bare)))
     console = stdout()
-    console.print(f"summary: {summary}", markup=False)
+    console.print(f"summary: {plain(summary)}", markup=False)
     console.print(table)
 
 

@@ -10,7 +10,7 @@ import click
 
 from popi_prompt.cli.access import AccessOptions, access_options, print_bill
 from popi_prompt.cli.gathered import gathered
-from popi_prompt.errors import UsageError
+from popi_prompt.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from popi_prompt.events import Observer
@@ -98,10 +98,11 @@ def command(
     from popi_prompt.program import load
 
     person.check()
-    if not prompt.strip():
-        raise UsageError("the prompt is empty")
-    if person.summary is not None and not person.summary.strip():
-        raise UsageError("--summary is empty")
+    _check_text(prompt, "the prompt")
+    if person.summary is not None:
+        _check_text(person.summary, "--summary")
+    if wanted.model is not None and not wanted.model.strip():
+        raise UsageError("--model is empty; leave it out to ask the program's generator")
     access = options.access()
     loaded = load(program)
     user_id, known = person.known()
@@ -120,6 +121,15 @@ def command(
     _print(summary, answer, bare, as_json)
 
 
+def _check_text(text: str, what: str) -> None:
+    from popi_prompt.fields import text_value
+
+    try:
+        text_value(text, what)
+    except DataError as error:
+        raise UsageError(str(error)) from None
+
+
 def _inferred(program: Program, user: User, observer: Observer) -> str:
     from popi_prompt.inference import note_written
 
@@ -128,12 +138,12 @@ def _inferred(program: Program, user: User, observer: Observer) -> str:
 
 
 def _print(summary: str, answer: str, bare: str | None, as_json: bool) -> None:
-    from popi_prompt.cli.render import print_json, print_side_by_side
+    from popi_prompt.cli.render import plain, print_json, print_side_by_side
 
     if as_json:
         record = {"summary": summary, "answer": answer}
         print_json(record if bare is None else {**record, "without_summary": bare})
     elif bare is None:
-        click.echo(answer)
+        click.echo(plain(answer))
     else:
         print_side_by_side(summary, answer, bare)

@@ -111,9 +111,9 @@ def _print_front(members: Sequence[Member], as_json: bool) -> None:
 
 
 def _print_program(loaded: Program, as_json: bool) -> None:
-    if as_json:
-        from popi_prompt.cli.render import print_json
+    from popi_prompt.cli.render import plain, print_json
 
+    if as_json:
         print_json(loaded.as_record())
         return
     candidate, origin = loaded.candidate, loaded.origin
@@ -139,7 +139,7 @@ def _print_program(loaded: Program, as_json: bool) -> None:
     for number, demo in enumerate(candidate.demonstrations, start=1):
         shown = "\n    ".join(demo.signals.splitlines())
         lines.append(f"\ndemonstration {number}\n    {shown}\n  -> {demo.summary}")
-    click.echo("\n".join(lines))
+    click.echo(plain("\n".join(lines)))
 
 
 def _choices(menu: Menu | Portrait | Quotation) -> Iterator[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from popi_prompt.errors import UsageError
 from popi_prompt.events import Noted, Observer, ignore
 from popi_prompt.models.books import Books
 from popi_prompt.models.cache import AnswerCache
@@ -15,7 +16,7 @@ from popi_prompt.models.config import RoleConfig
 from popi_prompt.models.door import Door
 from popi_prompt.models.meter import Meter
 from popi_prompt.models.roles import STANDS_IN, Role
-from popi_prompt.models.route import Route
+from popi_prompt.models.route import Route, holds_address
 from popi_prompt.models.spent import Caps
 from popi_prompt.models.trace import Trace
 
@@ -63,10 +64,18 @@ class Access:
     def routes(self, names: Mapping[str, str]) -> dict[str, Route]:
         """Routes to these models. A role without a section that shares its stand-in's model is
         reached the same way.
+
+        Raises `UsageError` for a name that holds an address.
         """
         return {role: self._route(cast(Role, role), names) for role in names}
 
     def _route(self, role: Role, names: Mapping[str, str]) -> Route:
+        if holds_address(names[role]):
+            raise UsageError(
+                f"{role} {names[role]!r} holds an address, and programs and results would record "
+                "it; give the model's name, and the address as api_base under "
+                f"[models.{role}] in a --config file"
+            )
         if role in self.roles:
             return self.roles[role].route(names[role])
         other = STANDS_IN.get(role)

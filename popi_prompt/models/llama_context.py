@@ -131,7 +131,7 @@ class LlamaContext:
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:
         """Tokens of `text`; control tokens in it are recognized only with `special`."""
-        data = text.encode("utf-8")
+        data = text.encode("utf-8", "replace")
         room = len(data) + 8
         tokens = (ctypes.c_int32 * room)()
         count = self._lib.llama_tokenize(self._vocab, data, len(data), tokens, room, False, special)

@@ -29,12 +29,20 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A completion. `finish` is "length" where `max_tokens` cut it off."""
+    """A completion. `finish` is "length" where `max_tokens` cut it off.
+
+    In place of half a surrogate pair, which JSON may hold and no file takes, the text has U+FFFD.
+    """
 
     text: str
     finish: Literal["stop", "length"]
     tokens_in: int
     tokens_out: int
+
+    def __post_init__(self) -> None:
+        if not self.text.isascii():
+            whole = self.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            object.__setattr__(self, "text", whole)
 
 
 class Model(Protocol):

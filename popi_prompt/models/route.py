@@ -11,6 +11,11 @@ ScoringMethod = Literal["echo", "prompt_logprobs"]
 EMBEDDED = "local/"
 
 
+def holds_address(model: str) -> bool:
+    """Whether a model's name says where it is, too, as some of LiteLLM's may: it is recorded."""
+    return "://" in model
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A model name as LiteLLM or the embedded engine knows it, and how to reach it.
