@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.contexts import Context, context, longest_answers
 from popi_prompt.evaluation import Metric, Result, evaluate
-from popi_prompt.events import Observer, PhaseStarted, ignore
+from popi_prompt.events import Noted, Observer, PhaseStarted, ignore
 from popi_prompt.generator import Generator
 from popi_prompt.inference import note_written
 from popi_prompt.models.attribution import attributed
@@ -20,8 +20,10 @@ from popi_prompt.rows import (
     ALL_ROWS,
     COMPILED,
     CORE_ROWS,
+    GOLD,
     LONGEST,
     NO_CONTEXT,
+    OPPOSITE,
     UNTUNED,
     Row,
 )
@@ -63,6 +65,7 @@ def compare(
             continue
         told = context(name, candidate, users, scoring.door, measured.get(own))
         if told is None:
+            observer(Noted(f"{name}: left out, {_lacking(name, users)}"))
             continue
         measured[name] = measure(name, told, users, scoring, observer)
         if name in (NO_CONTEXT, own):
@@ -75,6 +78,13 @@ def compare(
         also=tuple(scorer.prefers_label for scorer in scoring.also),
         groups=_groups(users),
     )
+
+
+def _lacking(name: str, users: Sequence[User]) -> str:
+    without = [user.user_id for user in users if user.gold is None]
+    if name in (GOLD, OPPOSITE) and without:
+        return f"{len(without)} of {len(users)} users have no gold, the first is {without[0]!r}"
+    return "these users have no such text"
 
 
 def measure(

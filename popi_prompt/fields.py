@@ -47,6 +47,13 @@ def text_value(value: Any, what: str) -> str:
     return value
 
 
+def as_unicode(text: str) -> str:
+    """The text with U+FFFD for half of a surrogate pair, which JSON may hold and no file takes."""
+    if is_unicode(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def is_unicode(text: str) -> bool:
     """Whether it can be written: without half of a surrogate pair."""
     return text.isascii() or not _SURROGATE.search(text)

@@ -40,7 +40,9 @@ from popi_prompt.scorers import Scorer, make_scorer
 from popi_prompt.split import split_users
 
 CHECKED_USERS = 40
-Finding = Literal["pays", "noise", "no gain", "not personal", "one text", "too few"]
+Finding = Literal[
+    "pays", "noise", "no answer", "no gain", "not personal", "not dealt", "one text", "too few"
+]
 
 # Their `prefers` says which of a pair's own two answers; that of others judges written ones.
 _SIDES = ("preference accuracy", "choice accuracy", "closer to chosen")
@@ -51,8 +53,9 @@ class ByScorer:
     """What one scorer says of `users` users told their own text; `failures` are left out.
 
     `margin` and `accuracy`: D and reward accuracy under their own text, where no text is the
-    reference; None where nobody could be scored. `personal`: own minus another user's text, over
-    users who were dealt a text that is not word for word their own; None where there are none.
+    reference; None where nobody could be scored. `ties`: the share of pairs whose D is exactly 0.
+    `personal`: own minus another user's text, over users who were dealt a text that is not word for
+    word their own; None where there are none. `not_dealt`: who could not be scored under one.
     `needed`: users who show five points of reward accuracy, by the spread of that difference.
     `longer`: how often the longer answer is preferred without a text, where the scorer says so.
     """
@@ -63,7 +66,9 @@ class ByScorer:
     failures: tuple[Failure, ...] = ()
     margin: Interval | None = None
     accuracy: Interval | None = None
+    ties: float = 0.0
     personal: Against | None = None
+    not_dealt: tuple[Failure, ...] = ()
     needed: Needed | None = None
     repeated: Repeated | None = None
     orders: Orders | None = None
@@ -74,12 +79,14 @@ class ByScorer:
         """Whether optimizing can pay by this scorer, or the first reason why not."""
         if self.margin is None or self.users < FEWEST:
             return "too few"
+        if self.repeated is not None and not self.repeated.items:
+            return "no answer"
         if self.repeated is not None and self.repeated.a_coin:
             return "noise"
         if not self.margin.above_zero:
             return "no gain"
         if self.personal is None:
-            return "one text"
+            return "not dealt" if self.not_dealt else "one text"
         return "pays" if self.personal.margin.above_zero else "not personal"
 
 
@@ -171,7 +178,8 @@ def _by_scorer(
     own, bare = rows[told], rows[NO_CONTEXT]
     if not own.scored:
         return ByScorer(scorer.name, scorer.unit, 0, own.failures)
-    mine, theirs = _dealt(own, rows.get(SHUFFLED))
+    another = rows.get(SHUFFLED)
+    mine, theirs = _dealt(own, another)
     sides = scorer.prefers_label in _SIDES
     return ByScorer(
         scorer=scorer.name,
@@ -180,7 +188,9 @@ def _by_scorer(
         failures=own.failures,
         margin=own.figure(MARGIN),
         accuracy=own.figure(IMPROVED),
+        ties=own.ties,
         personal=against(mine, theirs),
+        not_dealt=() if another is None else another.failures,
         needed=needed(gaps(mine, theirs, IMPROVED), _step(mine)),
         repeated=repeated(scorer, metric.generator, users, own.scored, observer),
         orders=orders(scorer, metric.generator, users, own.scored),

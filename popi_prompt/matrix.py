@@ -59,6 +59,10 @@ class Cell:
             "unit": report.unit,
             "users": len(own.scored),
             "failures": [asdict(failure) for failure in own.failures],
+            "other_failures": {
+                key(row.name): [asdict(failure) for failure in row.failures]
+                for row in report.rows[:-1]
+            },
             "reward_accuracy": as_record(own.figure(IMPROVED)),
             "margin": as_record(own.figure(MARGIN)),
             key(report.prefers_label): as_record(own.figure(PREFERS)),

@@ -23,18 +23,18 @@ class Repeated:
     """The first pair of each of `items` users, asked again with nothing remembered.
 
     `flips` is the share whose margin changed sides, above 0 or not; `moved` how far it went, in the
-    scorer's unit. Where an answer failed the second time, the item is a failure.
+    scorer's unit; None where no item is left. An answer that failed the second time is a failure.
     """
 
     items: int
     failures: int
-    flips: Interval
-    moved: Interval
+    flips: Interval | None
+    moved: Interval | None
 
     @property
     def a_coin(self) -> bool:
         """Whether the interval of `flips` includes the half that tossing a coin gives."""
-        return self.flips.high >= _COIN
+        return self.flips is not None and self.flips.high >= _COIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def repeated(
     scored: Sequence[Outcome],
     observer: Observer = ignore,
 ) -> Repeated | None:
-    """Ask for some scores again, the reference included; None where none was given again."""
+    """Ask for some scores again, the reference included; None where there is none."""
     fresh = replace(generator, door=generator.door.afresh())
     before = {outcome.user_id: outcome for outcome in scored}
     items = [user for user in users if user.user_id in before][:REPEATED]
@@ -84,13 +84,14 @@ def repeated(
     second = in_parallel(again, items, generator.door.model("generator").concurrency)
     first = [before[user.user_id].scores[0].margin for user in items]
     both = [(one, two) for one, two in zip(first, second, strict=True) if two is not None]
-    if not both:
+    if not items:
         return None
+    flips = sum((one > 0) != (two > 0) for one, two in both)
     return Repeated(
         items=len(both),
         failures=len(items) - len(both),
-        flips=proportion(sum((one > 0) != (two > 0) for one, two in both), len(both)),
-        moved=bootstrap([abs(one - two) for one, two in both], lowest=0),
+        flips=proportion(flips, len(both)) if both else None,
+        moved=bootstrap([abs(one - two) for one, two in both], lowest=0) if both else None,
     )
 
 
@@ -107,13 +108,15 @@ def orders(
             continue
         with attributed(user_id=user.user_id):
             shown = [
-                both
+                (both, pair.weight)
                 for pair in user.pairs
                 if (both := scorer.first_shown(generator, user, pair, texts[user.user_id]))
             ]
         if shown:
-            first.append(_mean(sum(both) / 2 for both in shown))
-            differ.append(_mean(float(_side(one) != -_side(two)) for one, two in shown))
+            first.append(_mean((sum(both) / 2, weight) for both, weight in shown))
+            differ.append(
+                _mean((float(_side(one) != -_side(two)), weight) for (one, two), weight in shown)
+            )
     if not first:
         return None
     return Orders(len(first), bootstrap(first, 0, 1), bootstrap(differ, 0, 1))
@@ -134,17 +137,18 @@ def prefers_longer(users: Sequence[User], bare: Sequence[Outcome]) -> Longer | N
     return Longer(len(found), bootstrap(found, 0, 1)) if found else None
 
 
-def _longer(user: User, outcome: Outcome) -> Iterator[float]:
+def _longer(user: User, outcome: Outcome) -> Iterator[tuple[float, float]]:
     for pair, score in zip(user.pairs, outcome.scores, strict=True):
         gap = len(pair.chosen) - len(pair.rejected)
         if gap:
-            yield score.prefers if gap > 0 else 1 - score.prefers
+            yield (score.prefers if gap > 0 else 1 - score.prefers), pair.weight
 
 
 def _side(probability: float) -> int:
     return (probability > _COIN) - (probability < _COIN)
 
 
-def _mean(values: Iterable[float]) -> float:
-    listed = list(values)
-    return sum(listed) / len(listed)
+def _mean(weighted: Iterable[tuple[float, float]]) -> float:
+    """Of values by their weights."""
+    listed = list(weighted)
+    return sum(value * weight for value, weight in listed) / sum(weight for _, weight in listed)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from popi_prompt.fields import as_unicode
 from popi_prompt.plots import accuracy_by_tokens, before_after, distributions
 from popi_prompt.rows import TITLES
 
@@ -41,7 +42,7 @@ def page(record: Record, about: str) -> str:
     """The whole page. `record` is a report's, with users; `about` says what was measured."""
     title = escape(f"popi-prompt: {about}")
     held = json.dumps(record, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
-    return "\n".join(
+    whole = "\n".join(
         [
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
@@ -50,6 +51,7 @@ def page(record: Record, about: str) -> str:
             f'<script type="application/json" id="report">{held}</script>\n</body>\n</html>\n',
         ]
     )
+    return as_unicode(whole)
 
 
 def _sections(record: Record) -> Iterator[str]:
@@ -73,7 +75,7 @@ def _sections(record: Record) -> Iterator[str]:
     for name in record["groups"]:
         yield f"<h2>Group {escape(name)}</h2>"
         yield _measured(record, f"groups/{_escaped(name)}/rows", priced=False)
-    yield from _failures(rows)
+    yield from _failures(record)
 
 
 def _measured(record: Record, base: str, *, priced: bool) -> str:
@@ -86,7 +88,7 @@ def _measured(record: Record, base: str, *, priced: bool) -> str:
         cells = [
             _cell(record, f"{path}/reward_accuracy/mean", "share"),
             _interval(record, f"{path}/margin"),
-            *(_cell(record, f"{path}/{name}/mean", "share") for name in prefers),
+            *(_preferred(record, f"{path}/{name}") for name in prefers),
             _cell(record, f"{path}/tokens_median", "count"),
             _cell(record, f"{path}/tokens_p95", "count"),
         ]
@@ -96,6 +98,14 @@ def _measured(record: Record, base: str, *, priced: bool) -> str:
         cells.append(_cell(record, f"{path}/failures", "length"))
         lines.append((row["context"], cells))
     return _table(heads, lines)
+
+
+def _preferred(record: Record, path: str) -> str:
+    """Of a further scorer also how many only it could not score."""
+    share = _cell(record, f"{path}/mean", "share")
+    if not at(record, f"{path}/failed"):
+        return share
+    return f"{share} ({_cell(record, f'{path}/failed', 'count')} failed)"
 
 
 def _compared(record: Record) -> str:
@@ -159,10 +169,16 @@ def _escaped(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 
-def _failures(rows: Sequence[Record]) -> Iterator[str]:
-    found = [(row["context"], failure) for row in rows for failure in row["failures"]]
+def _failures(record: Record) -> Iterator[str]:
+    found = []
+    for row in record["rows"]:
+        title = TITLES[row["context"]]
+        found += [(title, failure) for failure in row["failures"]]
+        for name in record["prefers"][1:]:
+            by = row[name] or {"failures": ()}
+            found += [(f"{title}, {name.replace('_', ' ')}", each) for each in by["failures"]]
     if found:
         yield "<h2>Failures: left out of every mean</h2>\n<ul>"
-        for context, failure in found:
-            yield f"<li>{escape(TITLES[context])}: {escape(failure['reason'])}</li>"
+        for title, failure in found:
+            yield f"<li>{escape(title)}: {escape(failure['reason'])}</li>"
         yield "</ul>"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from popi_prompt.evaluation import Failure, Outcome
+from popi_prompt.evaluation import Outcome
 from popi_prompt.intervals import Interval, as_record
 from popi_prompt.rows import (
     COMPILED,
@@ -112,12 +112,12 @@ def key(label: str) -> str:
 
 def _also(row: Row, label: str) -> dict[str, Any] | None:
     """By a further scorer; users that only it could not score are counted here."""
-    results = row.also.get(label)
-    if results is None:
+    if label not in row.also:
         return None
-    figure = as_record(Row(row.name, results).figure(PREFERS))
-    failed = sum(isinstance(result, Failure) for result in results)
-    return {**(figure or dict.fromkeys(("mean", "low", "high"))), "failed": failed}
+    by = row.by(label)
+    figure = as_record(by.figure(PREFERS)) or dict.fromkeys(("mean", "low", "high"))
+    failures = [asdict(failure) for failure in by.failures]
+    return {**figure, "failed": len(failures), "failures": failures}
 
 
 def _cost(row: Row) -> dict[str, Any]:

@@ -84,6 +84,16 @@ class Row:
         return tuple(result for result in self.results if isinstance(result, Failure))
 
     @property
+    def ties(self) -> float:
+        """The share of scored pairs whose margin is exactly 0: moved neither way."""
+        margins = [score.margin for outcome in self.scored for score in outcome.scores]
+        return margins.count(0.0) / max(len(margins), 1)
+
+    def by(self, label: str) -> Row:
+        """The row as a further scorer sees it; empty where that has no figure of it."""
+        return Row(self.name, self.also.get(label, ()))
+
+    @property
     def cost(self) -> Spent:
         """What was sent for this row, all roles together."""
         return total(self.spent.values())

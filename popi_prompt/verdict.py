@@ -19,6 +19,8 @@ _REASONS: dict[Finding, str] = {
     "noise": "asked again it may as well be tossing a coin",
     "no gain": "telling the generator about the person is not shown to beat telling it nothing",
     "not personal": "another person's text is not shown to do worse than one's own",
+    "no answer": "whether it is noise is not known: nothing was answered when asked again",
+    "not dealt": "nobody could be scored under another person's text",
     "one text": "all users have the same text, so nothing in it is about the person",
     "too few": "too few users could be scored for any interval",
 }
@@ -43,8 +45,9 @@ def _by(by: ByScorer) -> str:
 
 
 def _evidence(by: ByScorer) -> str:
-    if by.finding == "noise" and by.repeated is not None:
-        return f"{_percent(by.repeated.flips)} of answers change sides, n = {by.repeated.items}"
+    again = by.repeated
+    if by.finding == "noise" and again is not None and again.flips is not None:
+        return f"{_percent(again.flips)} of answers change sides, n = {again.items}"
     if by.margin is None:
         return f"n = 0 users, {len(by.failures)} failed"
     if by.finding in ("pays", "not personal") and by.personal is not None:
@@ -81,16 +84,19 @@ def by_scorer(by: ByScorer, told: str) -> tuple[str, ...]:
     own = _OWN[told]
     lines = [
         f"own text ({own}) against none: moves {_percent(by.accuracy)} of pairs to the chosen "
-        f"answer (chance 50%), D {_signed(by.margin)} {by.unit}; n = {by.users} users{failed}"
+        f"answer ({_chance(by.ties)}), D {_signed(by.margin)} {by.unit}; n = {by.users} "
+        f"users{failed}"
     ]
+    undealt = f", {len(by.not_dealt)} failed" if by.not_dealt else ""
     if by.personal is None:
-        lines.append("own against another's text: all have the same text; n = 0 users")
+        why = "nobody could be scored" if by.not_dealt else "all have the same text"
+        lines.append(f"own against another's text: {why}; n = 0 users{undealt}")
     else:
         accuracy = by.personal.reward_accuracy
         points = "" if accuracy is None else f", {_signed(accuracy, 100, 1)} points of pairs"
         lines.append(
             f"own minus another's text: D {_signed(by.personal.margin)} {by.unit}{points}; "
-            f"n = {by.personal.users} users who were dealt another text"
+            f"n = {by.personal.users} users who were dealt another text{undealt}"
         )
     if by.repeated is not None:
         lines.append(_asked_again(by.repeated, by.unit))
@@ -112,6 +118,8 @@ def by_scorer(by: ByScorer, told: str) -> tuple[str, ...]:
 
 def _asked_again(again: Repeated, unit: str) -> str:
     failed = f", {again.failures} failed" if again.failures else ""
+    if again.flips is None or again.moved is None:
+        return f"asked again: nothing was answered; n = 0 pairs{failed}"
     return (
         f"asked again: {_percent(again.flips)} change sides, D moves by {again.moved.mean:.2f} "
         f"{_bounds(again.moved, 1, 2)} {unit}; n = {again.items} pairs{failed}"
@@ -182,7 +190,9 @@ def _scorer_record(by: ByScorer) -> dict[str, Any]:
         "failures": [asdict(failure) for failure in by.failures],
         "margin": as_record(by.margin),
         "reward_accuracy": as_record(by.accuracy),
+        "ties": by.ties,
         "own_minus_another": None if by.personal is None else by.personal.as_record(),
+        "not_dealt": [asdict(failure) for failure in by.not_dealt],
         "users_needed": None if by.needed is None else asdict(by.needed),
         "asked_again": None
         if again is None
@@ -203,6 +213,10 @@ def _scorer_record(by: ByScorer) -> dict[str, Any]:
         if by.longer is None
         else {"users": by.longer.users, **(as_record(by.longer.share) or {})},
     }
+
+
+def _chance(ties: float) -> str:
+    return "chance 50%" if not ties else f"{ties:.1%} moves nowhere; chance half of the rest"
 
 
 def _points(needed: Needed) -> str:

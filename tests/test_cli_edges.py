@@ -14,7 +14,7 @@ import popi_prompt.models.door as door_module
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.cli.main import cli
 from popi_prompt.dataset import write_users
-from popi_prompt.errors import BadResponse, ModelError
+from popi_prompt.errors import BadResponse, ModelError, WriteError
 from popi_prompt.models.model import Answer
 from popi_prompt.models.route import Route
 from popi_prompt.program import Origin, Program
@@ -33,13 +33,14 @@ class Scene:
     def __init__(self) -> None:
         self.answer = SAFE
         self.failing: set[str] = set()
+        self.refusal = "no"
 
     def model(self, route: Route) -> FakeModel:
         return FakeModel(lambda *_: self.answer, name=route.model, fails=self._fails)
 
     def _fails(self, messages: Messages) -> ModelError | None:
         text = " ".join(message.content for message in messages)
-        return BadResponse("no") if any(each in text for each in self.failing) else None
+        return BadResponse(self.refusal) if any(each in text for each in self.failing) else None
 
 
 @pytest.fixture
@@ -238,3 +239,32 @@ def test_a_front_of_an_earlier_run_is_named_so(scene: Scene, users: Path, tmp_pa
     front.write_text("an earlier one", encoding="utf-8")
     shown = call("optimize", users, "-o", tmp_path / "o.json", *models, "--max-calls", 0)
     assert f"{front} is of an earlier run" in shown.stderr
+
+
+def test_what_a_provider_says_is_nothing_to_obey(
+    scene: Scene, program: Path, users: Path, tmp_path: Path
+) -> None:
+    scene.refusal = f"no {OBEYED}"
+    scene.failing = {"signal", "pair", "rain"}
+    for arguments in (
+        ["infer", program, users, "--no-cache"],
+        ["respond", program, "rain?", "--summary", "brief", "--no-cache"],
+        ["evaluate", program, users, "--no-cache"],
+    ):
+        shown = call(*arguments)
+        assert shown.exit_code == 1
+        assert not set("\x1b\x07\x9b\u202e") & set(shown.output)
+        assert "gone" in shown.stderr
+
+
+def test_the_figures_are_printed_where_the_page_cannot_be_written(
+    scene: Scene, program: Path, users: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise WriteError("cannot write 'e.html': no space left on device")
+
+    monkeypatch.setattr("popi_prompt.files.write_text", full)
+    shown = call("evaluate", program, users, "--html", tmp_path / "e.html")
+    assert shown.exit_code == 1
+    assert "untuned summary" in shown.stdout
+    assert "no space left" in shown.stderr

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_tastes import COMPILED_CANDIDATE, PEOPLE, PLAIN, compared, door, person, too_long
+from toy_tastes import (
+    COMPILED_CANDIDATE,
+    PEOPLE,
+    PLAIN,
+    compared,
+    door,
+    infer,
+    person,
+    too_long,
+)
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE
+from popi_prompt.cli.tables import print_report
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.contexts import derangement
 from popi_prompt.errors import BadResponse, ModelError, OptimizationError
 from popi_prompt.evaluation import Failure, Outcome
+from popi_prompt.events import Event, Noted
+from popi_prompt.page import page
 from popi_prompt.prompts import Messages, render_signals
 from popi_prompt.report import Report
 from popi_prompt.rewards import PopiReward
@@ -210,6 +225,53 @@ def test_a_further_scorer_adds_its_own_figure_and_changes_no_other() -> None:
     assert record["prefers"] == ["preference_accuracy", "choice_accuracy"]
     assert all(each["choice_accuracy"]["mean"] is not None for each in record["rows"])
     assert "choice_accuracy" not in alone.as_record()["rows"][0]
+
+
+def test_whom_only_a_further_scorer_fails_is_counted_and_listed_wherever_it_is_shown() -> None:
+    class Silent(FakeModel):
+        def option_odds(self, messages: Messages, options: Sequence[str]) -> tuple[float, ...]:
+            if "pair 0" not in messages[-1].content:
+                raise BadResponse("no option named")
+            return super().option_odds(messages, options)
+
+    through = fake_door({"generator": Silent(), "inference": FakeModel(infer)})
+    report = compared(rows=(GOLD,), through=through)
+    by = row(report, GOLD).by("choice accuracy")
+    failed = len(by.failures)
+    assert failed > 3
+    record = report.as_record(by_user=True)
+    of_row = record["rows"][-1]["choice_accuracy"]
+    assert (of_row["failed"], len(of_row["failures"])) == (failed, failed)
+    assert f">{failed}</span> failed)" in page(record, "users")
+    assert "true taste (gold), choice accuracy: " in page(record, "users")
+    shown = printed(report)
+    assert f" {failed} failed " in shown
+    assert shown.count("failed, true taste (gold), choice accuracy: user") == 3
+    assert f"true taste (gold), choice accuracy: {failed - 3} more; --json lists all" in shown
+
+
+def printed(report: Report) -> str:
+    with redirect_stdout(StringIO()) as out:
+        print_report(report, "users")
+    return out.getvalue()
+
+
+def test_ties_are_said_where_there_are_any() -> None:
+    assert "50% in all percentages.\n" in printed(compared(rows=(GOLD,)))
+    tied = [Outcome(f"u{i}", "s", 1, (PairScore(0.0, 0.5),), 0.0) for i in range(4)]
+    report = Report((Row(GOLD, tuple(tied)),), "judge", "win rate")
+    assert "(D = 0):\nthey count as not moved, 100% of true taste (gold)." in printed(report)
+
+
+def test_a_row_that_is_left_out_is_said_with_the_reason() -> None:
+    told_of: list[Event] = []
+    users = [*PEOPLE[:3], replace(PEOPLE[3], gold=None)]
+    scoring = Scoring(door(), LikelihoodScorer(), PopiReward())
+    compare(COMPILED_CANDIDATE, users, scoring, (GOLD,), told_of.append)
+    noted = [event.text for event in told_of if isinstance(event, Noted)]
+    assert noted == [
+        f"gold: left out, 1 of 4 users have no gold, the first is {users[3].user_id!r}"
+    ]
 
 
 def test_groups_have_the_same_figures_over_their_own_users() -> None:

@@ -13,6 +13,7 @@ from toy_tastes import EXPERT, PLAIN, person
 
 from popi_prompt.errors import BadResponse, BudgetExceeded, ModelError, OptimizationError
 from popi_prompt.headroom import ByScorer, Headroom, check
+from popi_prompt.models.attribution import attribution
 from popi_prompt.models.model import Sampling
 from popi_prompt.models.spent import Caps
 from popi_prompt.noise import REPEATED
@@ -103,6 +104,7 @@ def test_a_scorer_that_answers_anew_each_time_is_noise() -> None:
     coin = FunctionScorer("coin", lambda user, pair, summary, answer: draw.random())
     by = only(found := check(USERS, fake_door(), (coin,)))
     assert by.repeated is not None
+    assert by.repeated.moved is not None
     assert (by.repeated.items, by.finding, found.best) == (REPEATED, "noise", None)
     assert by.repeated.moved.mean > 0.5
     assert "tossing a coin" in verdict(found)[0]
@@ -112,6 +114,8 @@ def test_a_steady_scorer_is_asked_again_and_says_the_same() -> None:
     generator = FakeModel()
     by = only(by_likelihood(USERS, generator))
     assert by.repeated is not None
+    assert by.repeated.flips is not None
+    assert by.repeated.moved is not None
     assert (by.repeated.flips.mean, by.repeated.moved.mean) == (0, 0)
     assert 0 < by.repeated.flips.high < 0.5
     asked = [messages for what, messages in generator.calls if what == "logprobs"]
@@ -129,6 +133,68 @@ def test_an_answer_that_fails_the_second_time_is_counted_and_left_out() -> None:
     by = only(by_likelihood(USERS, FakeModel(fails=fails)))
     assert by.repeated is not None
     assert (by.users, by.repeated.items, by.repeated.failures) == (40, REPEATED - 5, 5)
+
+
+def failing_as(candidate: str, spared: int = 0) -> FakeModel:
+    """Fails for all calls of a row but those about the first few pairs."""
+
+    def fails(messages: Messages) -> ModelError | None:
+        asked = messages[-1].content
+        known = any(asked.endswith(f"pair {i}") for i in range(spared))
+        of_row = attribution().candidate == candidate
+        return BadResponse("nothing usable") if of_row and not known else None
+
+    return FakeModel(fails=fails)
+
+
+def test_where_nothing_is_answered_again_it_is_not_known_to_be_no_noise() -> None:
+    by = only(by_likelihood(USERS, failing_as("asked again")))
+    assert by.repeated is not None
+    assert (by.repeated.items, by.repeated.failures, by.finding) == (0, REPEATED, "no answer")
+    assert not by.repeated.a_coin
+    found = by_likelihood(USERS, failing_as("asked again"))
+    assert found.best is None
+    assert "not known: nothing was answered when asked again" in verdict(found)[0]
+    lines = by_scorer(only(found), found.told)
+    assert f"asked again: nothing was answered; n = 0 pairs, {REPEATED} failed" in lines
+    assert record(found)["scorers"][0]["asked_again"]["change_sides"] is None
+
+
+def test_who_fails_under_anothers_text_is_counted() -> None:
+    users = [replace(user, gold=f"{user.gold} {user.user_id}") for user in USERS]
+    some = only(by_likelihood(users, failing_as("shuffled", spared=20)))
+    assert some.personal is not None
+    assert (some.personal.users, len(some.not_dealt)) == (20, 20)
+    assert any("dealt another text, 20 failed" in line for line in by_scorer(some, GOLD))
+    found = by_likelihood(users, failing_as("shuffled"))
+    assert only(found).finding == "not dealt"
+    assert "nobody could be scored under another person's text" in verdict(found)[0]
+    lines = by_scorer(only(found), found.told)
+    assert "own against another's text: nobody could be scored; n = 0 users, 40 failed" in lines
+    assert len(record(found)["scorers"][0]["not_dealt"]) == 40
+
+
+def test_pairs_that_move_nowhere_are_no_evidence_of_harm() -> None:
+    found = check(USERS, fake_door({"generator": FakeChatModel()}), ("choice",))
+    assert only(found).ties == 1.0
+    first = by_scorer(only(found), found.told)[0]
+    assert "(100.0% moves nowhere; chance half of the rest)" in first
+    assert "(chance 50%)" in by_scorer(only(by_likelihood(USERS)), GOLD)[0]
+
+
+def test_a_pair_counts_by_its_weight_in_every_line() -> None:
+    users = [
+        replace(
+            person(i),
+            pairs=(Pair("a?", "longer words", "short", 1000), Pair("b?", "no", "not so short", 1)),
+        )
+        for i in range(8)
+    ]
+    found = by_likelihood(users, FakeModel())
+    by = only(found)
+    assert by.longer is not None
+    assert by.longer.share.mean in (pytest.approx(1000 / 1001), pytest.approx(1 / 1001), 0, 1)
+    assert found.data.longer.mean == pytest.approx(1000 / 1001)
 
 
 def test_users_that_fail_are_counted_and_left_out() -> None:

@@ -20,7 +20,9 @@ from toy_tastes import COMPILED_CANDIDATE, PEOPLE, compared, door, too_long
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE
 from popi_prompt.comparison import Scoring, compare
+from popi_prompt.errors import BadResponse, ModelError
 from popi_prompt.page import at, page, written
+from popi_prompt.prompts import Messages
 from popi_prompt.report import Report
 from popi_prompt.rewards import PopiReward
 from popi_prompt.rows import ALL_ROWS, CORE_ROWS
@@ -87,6 +89,16 @@ def test_no_text_of_the_data_is_markup() -> None:
     assert "<img" not in text
     assert "http://" not in text
     assert "https://" not in text
+
+
+def test_half_of_a_surrogate_pair_is_replaced() -> None:
+    def fails(messages: Messages) -> ModelError | None:
+        return BadResponse("so \ud800 it") if "pair 1" in messages[-1].content else None
+
+    report = compared(through=door(fails))
+    text = page(report.as_record(by_user=True), "caf\udce9.jsonl")
+    assert text.encode("utf-8")
+    assert "so \ufffd it" in text
 
 
 def test_a_page_of_an_untuned_program_has_no_before_and_after() -> None:

@@ -335,7 +335,7 @@ def test_a_function_that_is_not_there_is_one_clear_line(folder: Path, path: str,
     assert "\n" not in str(found.value)
 
 
-def raising(error: Exception) -> ScoringFunction:
+def raising(error: BaseException) -> ScoringFunction:
     def function(user: User, pair: Pair, summary: str | None, answer: str) -> float:
         raise error
 
@@ -351,6 +351,7 @@ def giving(value: object) -> ScoringFunction:
     [
         (raising(KeyError("tone")), "raised KeyError: 'tone'"),
         (raising(ValueError("two\nlines")), "raised ValueError: two lines"),
+        (raising(SystemExit(3)), "raised SystemExit: 3"),
         (giving(1.5), "gave 1.5, expected a number in [0, 1]"),
         (giving(-0.01), "gave -0.01"),
         (giving(math.nan), "gave nan"),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 
 import pytest
 from toy_tastes import COMPILED_CANDIDATE, EXPERT, PEOPLE, PLAIN, infer, too_long
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate, Menu
+from popi_prompt.cli.tables import print_transfer
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.errors import (
     BadResponse,
@@ -22,6 +25,7 @@ from popi_prompt.errors import (
 )
 from popi_prompt.events import Event, Noted
 from popi_prompt.matrix import Cell, Line, Transfer
+from popi_prompt.models.attribution import attribution
 from popi_prompt.models.books import Books
 from popi_prompt.models.door import Door
 from popi_prompt.models.meter import Meter
@@ -254,6 +258,23 @@ def test_users_that_one_generator_cannot_read_are_left_out_there_and_counted() -
     assert [failure["user_id"] for failure in record["failures"]] == ["u03"]
     assert record["against_no_context"]["users"] == 11
     assert cell(found, "fake/a").as_record()["users"] == 12
+
+
+def test_who_fails_in_another_row_is_listed_and_the_difference_says_of_how_many_it_is() -> None:
+    def fails(messages: Messages) -> ModelError | None:
+        of_row = attribution().candidate == UNTUNED and "pair 1" in messages[-1].content
+        return BadResponse("nothing usable") if of_row else None
+
+    found = transferred({"fake/a": FakeModel(fails=fails)})
+    each = cell(found, "fake/a")
+    failed = each.as_record()["other_failures"]["untuned"]
+    assert failed
+    fewer = 12 - len(failed)
+    assert each.as_record()["against_untuned"]["users"] == fewer
+    with redirect_stdout(StringIO()) as out:
+        print_transfer(found, "users")
+    assert f", {fewer} users" in out.getvalue()
+    assert "failed, fake/a by likelihood, untuned summary: user" in out.getvalue()
 
 
 def _long(messages: Messages) -> ModelError | None:

@@ -115,7 +115,7 @@ def _result_record(result: Result) -> dict[str, Any]:
 
 
 def _checked(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The record as it is. Raises `ValueError` for one of another row, or that adds up to nothing."""
+    """The record as it is. Raises `ValueError` where it is of another row or cannot add up."""
     every = [each for results in (record["results"], *record["also"].values()) for each in results]
     figures = [record["seconds"]]
     for each in every:

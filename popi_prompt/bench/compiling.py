@@ -37,17 +37,13 @@ def kept(path: Path, family: Family, generator: str, settings: BenchSettings) ->
         return None
     program = load(path)
     users = sample(family.users, settings.max_users, settings.seed)
-    asked = _asked(path)
+    asked, asking = _asked(path), _asking(generator, settings)
     there = (
         ("users", program.origin.dataset, fingerprint(users)),
         ("seed", program.origin.seed, settings.seed),
         ("generator", program.models["generator"], generator),
         ("inference model", program.models["inference"], _inference(settings)),
-        *(
-            (what, asked.get(what), now)
-            for what, now in _asking(generator, settings).items()
-            if asked
-        ),
+        *((what, asked[what], now) for what, now in asking.items() if what in asked),
     )
     for what, before, now in there:
         if before != now:

@@ -144,14 +144,15 @@ def _show(report: Report, about: str, html: Path | None, as_json: bool) -> None:
     from popi_prompt.cli.tables import print_evaluation
 
     record = report.as_record(by_user=True)
+    # Before the page, which may find the disk full: the figures are paid for.
+    if as_json:
+        print_json(record)
+    else:
+        print_evaluation(report, about)
     if html is not None:
         from popi_prompt.files import write_text
         from popi_prompt.page import page
 
         write_text(html, page(record, f"{report.users} {about}"), private=True)
-    if as_json:
-        print_json(record)
-        return
-    print_evaluation(report, about)
-    if html is not None:
-        click.echo(f"Wrote {html}; it opens in a browser, without a network.")
+        if not as_json:
+            click.echo(f"Wrote {html}; it opens in a browser, without a network.")

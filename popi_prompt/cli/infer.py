@@ -52,13 +52,14 @@ def command(
     people = load_users(users)
 
     from popi_prompt.cli.progress import Display
+    from popi_prompt.cli.render import plain
     from popi_prompt.inferring import infer_all
 
     with Display() as display, access.door(access.names(loaded.models), display) as door:
         summaries, failures = infer_all(loaded.through(door), people, display)
     print_bill(door.spent())
     for failure in failures:
-        click.echo(f"Failed: {failure.reason}", err=True)
+        click.echo(plain(f"Failed: {failure.reason}"), err=True)
     if output is None:
         _print(summaries)
     else:

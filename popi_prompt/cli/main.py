@@ -53,7 +53,9 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except PopiError as error:
-            click.echo(f"Error: {error}", err=True)
+            from popi_prompt.cli.render import plain
+
+            click.echo(f"Error: {plain(str(error))}", err=True)
             ctx.exit(2 if isinstance(error, UsageError) else 1)
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)

@@ -15,6 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from popi_prompt.cli.render import plain
 from popi_prompt.events import (
     Advanced,
     BudgetUsed,
@@ -94,7 +95,7 @@ class Display:
     def _line(self, text: str) -> None:
         self._printed = time.monotonic()
         elapsed = int(self._printed - self._started)
-        self._progress.print(f"{elapsed // 60}:{elapsed % 60:02d}  {text}", markup=False)
+        self._progress.print(f"{elapsed // 60}:{elapsed % 60:02d}  {plain(text)}", markup=False)
 
 
 def _of(cap: str, used: float, limit: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from popi_prompt.cli.render import plain, stdout
+from popi_prompt.evaluation import Failure
 from popi_prompt.folds import Folds
 from popi_prompt.intervals import Interval
 from popi_prompt.matrix import Cell, Transfer
@@ -28,6 +30,8 @@ from popi_prompt.rows import (
     Statistic,
 )
 
+_LISTED = 3  # failures of a row
+
 
 def print_report(report: Report, about: str) -> None:
     """The table, how to read it, and the verdict on compiled against untuned."""
@@ -35,15 +39,24 @@ def print_report(report: Report, about: str) -> None:
     console.print(_measured(report, f"{report.users} {about}"))
     console.print(
         "D: how far the text moves the frozen generator from the answer the person rejected to "
-        f"the one they chose\n({_above_zero(report)}). Chance is 50% in all percentages."
+        f"the one they chose\n({_above_zero(report)}). Chance is 50% in all percentages"
+        f"{_ties(report)}."
     )
     gain = report.gain()
     if gain is not None:
         console.print(f"compiled - untuned: D {_signed(gain)}; {_verdict(gain)}")
     for row in report.rows:
-        for failure in row.failures[:3]:
-            reason = plain(failure.reason)
-            console.print(f"failed, {TITLES[row.name]}: {reason}", markup=False)
+        _print_failures(console, TITLES[row.name], row.failures)
+        for label in report.also:
+            _print_failures(console, f"{TITLES[row.name]}, {label}", row.by(label).failures)
+
+
+def _print_failures(console: Console, what: str, failures: Sequence[Failure]) -> None:
+    for failure in failures[:_LISTED]:
+        console.print(plain(f"failed, {what}: {failure.reason}"), markup=False)
+    if len(failures) > _LISTED:
+        more = len(failures) - _LISTED
+        console.print(plain(f"failed, {what}: {more} more; --json lists all"), markup=False)
 
 
 def print_folds(found: Folds) -> None:
@@ -96,15 +109,13 @@ def print_transfer(found: Transfer, about: str) -> None:
         console.print(plain(f"{line.generator}: {line.says()}"), markup=False)
     for line in found.lines:
         for cell in line.cells:
-            for reason in _reasons(cell):
-                text = plain(f"failed, {line.generator} by {cell.scorer}: {reason}")
-                console.print(text, markup=False)
-
-
-def _reasons(cell: Cell) -> list[str]:
-    if cell.own is None:
-        return [cell.reason]
-    return [failure.reason for failure in cell.own.failures[:3]]
+            where = f"{line.generator} by {cell.scorer}"
+            if cell.report is None:
+                console.print(plain(f"failed, {where}: {cell.reason}"), markup=False)
+                continue
+            for row in cell.report.rows:
+                what = where if row is cell.own else f"{where}, {TITLES[row.name]}"
+                _print_failures(console, what, row.failures)
 
 
 def _matrix(found: Transfer, title: str) -> Table:
@@ -128,8 +139,10 @@ def _figures(cell: Cell) -> tuple[str, ...]:
     if cell.own is None:
         return ("failed",)
     scored = f"{len(cell.own.scored)}/{len(cell.own.results)}"
-    margin, beyond = _signed(cell.own.figure(MARGIN)), _shift(cell.against(UNTUNED))
-    return (_share(cell.own, IMPROVED), margin, beyond, scored)
+    found = cell.against(UNTUNED)
+    fewer = found is not None and found.users < len(cell.own.scored)
+    beyond = f"{_shift(found)}{f', {found.users} users' if found is not None and fewer else ''}"
+    return (_share(cell.own, IMPROVED), _signed(cell.own.figure(MARGIN)), beyond, scored)
 
 
 def _print_group_gain(console: Console, group: Report) -> None:
@@ -159,7 +172,7 @@ def _measured(report: Report, title: str) -> Table:
         "failed",
     )
     for row in report.rows:
-        also = (_share(Row(row.name, row.also.get(label, ())), PREFERS) for label in report.also)
+        also = (_share_by(row.by(label)) for label in report.also)
         bare = row.name == NO_CONTEXT
         table.add_row(
             TITLES[row.name],
@@ -211,6 +224,26 @@ def _needed(report: Report) -> Table:
 def _share(row: Row, statistic: Statistic) -> str:
     found = row.figure(statistic)
     return "-" if found is None else f"{found.mean:.1%}"
+
+
+def _share_by(row: Row) -> str:
+    """Of a further scorer; how many it could not score stands below, if there are any."""
+    failed = f"\n{len(row.failures)} failed" if row.failures else ""
+    return f"{_share(row, PREFERS)}{failed}"
+
+
+def _ties(report: Report) -> str:
+    tied = [
+        f"{row.ties:.0%} of {TITLES[row.name]}"
+        for row in report.rows
+        if row.name != NO_CONTEXT and row.defines(IMPROVED) and row.ties
+    ]
+    if not tied:
+        return ""
+    return (
+        f", but for pairs that move neither way (D = 0):\nthey count as not moved, "
+        f"{', '.join(tied)}"
+    )
 
 
 def _tokens(row: Row, percentile: float) -> str:

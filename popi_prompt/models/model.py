@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from popi_prompt.fields import as_unicode
 from popi_prompt.prompts import Messages
 
 if TYPE_CHECKING:
@@ -29,10 +30,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A completion. `finish` is "length" where `max_tokens` cut it off.
-
-    In place of half a surrogate pair, which JSON may hold and no file takes, the text has U+FFFD.
-    """
+    """A completion, as valid Unicode. `finish` is "length" where `max_tokens` cut it off."""
 
     text: str
     finish: Literal["stop", "length"]
@@ -40,9 +38,7 @@ class Answer:
     tokens_out: int
 
     def __post_init__(self) -> None:
-        if not self.text.isascii():
-            whole = self.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-            object.__setattr__(self, "text", whole)
+        object.__setattr__(self, "text", as_unicode(self.text))
 
 
 class Model(Protocol):

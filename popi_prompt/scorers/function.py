@@ -51,7 +51,7 @@ class FunctionScorer:
             shown = " ".join(f"{value!r:.60}".split())
         except CallError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             problem = " ".join(f"{type(error).__name__}: {error}".split())
             raise self._failure(user, f"raised {problem:.200}") from error
         raise self._failure(user, f"gave {shown}, expected a number in [0, 1]")
