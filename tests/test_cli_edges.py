@@ -135,7 +135,7 @@ def test_where_nothing_is_inferred_the_file_stays(
     scene: Scene, program: Path, users: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "s.jsonl"
-    call("infer", program, users, "-o", output, "--no-cache")
+    output.write_text('{"user_id": "of another file", "summary": "mine"}\n', encoding="utf-8")
     was = output.read_bytes()
     shown = call("infer", program, users, "-o", output, "--no-cache", "--max-calls", 0)
     assert shown.exit_code == 1
