@@ -116,7 +116,10 @@ def split_folds(users: Sequence[User], folds: int, *, seed: int = 0) -> tuple[Sp
             )
             if pairs:
                 parts[role].append(replace(user, pairs=pairs))
-        splits.append(_made(with_pairs, parts))
+        try:
+            splits.append(_made(with_pairs, parts))
+        except OptimizationError as error:
+            raise OptimizationError(f"{folds} folds are too many: {error}") from None
     return tuple(splits)
 
 
