@@ -127,13 +127,12 @@ def _on_disk(path: Path) -> Iterator[None]:
 
 
 def set_aside(path: Path, other: Path) -> None:
-    """Let `other` be the file as it is; what is written to `path` later takes its place alone.
+    """Let `other`, a new name, be the file as it is: what is written to `path` is another one.
 
     Raises `UsageError` or `WriteError`.
     """
     check_writable(other)
     with _on_disk(other):
-        other.unlink(missing_ok=True)
         os.link(_target(path), other)
 
 

@@ -51,7 +51,7 @@ def save_summaries(path: Path, summaries: Sequence[Summary], failed: Sequence[st
     told |= {record["user_id"]: record["summary"] for record in kept}
     before = None
     if not whole or any(told.get(name) != each["summary"] for name, each in earlier.items()):
-        before = path.with_name(f"{path.stem}.before{path.suffix}")
+        before = _free(path)
         set_aside(path, before)
     write_jsonl(path, [*(each.as_record() for each in summaries), *kept])
     return Saved(len(kept), before)
@@ -84,6 +84,15 @@ def _earlier(path: Path) -> tuple[dict[str, dict[str, Any]], bool]:
     except DataError:
         return found, False
     return found, True
+
+
+def _free(path: Path) -> Path:
+    """Beside the file; what an earlier run set aside stays."""
+    before, number = path.with_name(f"{path.stem}.before{path.suffix}"), 1
+    while before.exists():
+        number += 1
+        before = path.with_name(f"{path.stem}.before-{number}{path.suffix}")
+    return before
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -104,6 +104,10 @@ def test_summaries_that_were_edited_stay_beside_new_ones(
     assert str(before) in shown.stdout
     assert before.read_text(encoding="utf-8") == mine
     assert set(summaries(output).values()) == {SAFE}
+    scene.answer = "other"
+    assert call("infer", program, users, "-o", output, "--no-cache").exit_code == 0
+    assert before.read_text(encoding="utf-8") == mine
+    assert set(summaries(tmp_path / "s.before-2.jsonl").values()) == {SAFE}
 
 
 def test_a_file_with_a_line_that_is_none_stays_whole_beside(

@@ -269,6 +269,8 @@ def test_a_row_that_is_left_out_is_said_with_the_reason() -> None:
     scoring = Scoring(door(), LikelihoodScorer(), PopiReward())
     compare(COMPILED_CANDIDATE, users, scoring, (GOLD,), told_of.append)
     noted = [event.text for event in told_of if isinstance(event, Noted)]
+    compare(UNTUNED_CANDIDATE, PEOPLE[:4], scoring, (COMPILED,), told_of.append)
+    assert noted == [event.text for event in told_of if isinstance(event, Noted)]
     assert noted == [
         f"gold: left out, 1 of 4 users have no gold, the first is {users[3].user_id!r}"
     ]
