@@ -11,7 +11,7 @@ import pytest
 from toy_tastes import COMPILED_CANDIDATE, EXPERT, PEOPLE, PLAIN, infer, too_long
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate, Menu
-from popi_prompt.cli.tables import print_transfer
+from popi_prompt.cli.transfer_table import print_transfer
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.errors import (
     BadResponse,

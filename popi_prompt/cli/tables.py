@@ -14,7 +14,6 @@ from popi_prompt.cli.render import plain, stdout
 from popi_prompt.evaluation import Failure
 from popi_prompt.folds import Folds
 from popi_prompt.intervals import Interval
-from popi_prompt.matrix import Cell, Transfer
 from popi_prompt.report import HARMED_RULE, Report
 from popi_prompt.rows import (
     COMPILED,
@@ -44,14 +43,15 @@ def print_report(report: Report, about: str) -> None:
     )
     gain = report.gain()
     if gain is not None:
-        console.print(f"compiled - untuned: D {_signed(gain)}; {_verdict(gain)}")
+        console.print(f"compiled - untuned: D {signed(gain)}; {_verdict(gain)}")
     for row in report.rows:
-        _print_failures(console, TITLES[row.name], row.failures)
+        print_failures(console, TITLES[row.name], row.failures)
         for label in report.also:
-            _print_failures(console, f"{TITLES[row.name]}, {label}", row.by(label).failures)
+            print_failures(console, f"{TITLES[row.name]}, {label}", row.by(label).failures)
 
 
-def _print_failures(console: Console, what: str, failures: Sequence[Failure]) -> None:
+def print_failures(console: Console, what: str, failures: Sequence[Failure]) -> None:
+    """The first few of a row, and how many more there are."""
     for failure in failures[:_LISTED]:
         console.print(plain(f"failed, {what}: {failure.reason}"), markup=False)
     if len(failures) > _LISTED:
@@ -68,8 +68,8 @@ def print_folds(found: Folds) -> None:
         table.add_column(column, justify="right")
     for number, fold in enumerate(found.folds, start=1):
         sizes = (len(part) for part in (fold.split.train, fold.split.val, fold.split.test))
-        table.add_row(str(number), *map(str, sizes), _signed(fold.gain()))
-    table.add_row("all", "", "", str(found.users), _signed(found.gain()))
+        table.add_row(str(number), *map(str, sizes), signed(fold.gain()))
+    table.add_row("all", "", "", str(found.users), signed(found.gain()))
     console = stdout()
     console.print(table)
     for number, fold in enumerate(found.folds, start=1):
@@ -96,60 +96,11 @@ def print_evaluation(report: Report, about: str) -> None:
         _print_group_gain(console, group)
 
 
-def print_transfer(found: Transfer, about: str) -> None:
-    """Generators by scorers, how to read them, a verdict a generator, and what failed."""
-    console = stdout()
-    console.print(_matrix(found, f"{found.users} {plain(about)}"))
-    console.print(
-        "D: how far the program's summaries move a frozen generator from the answer the person\n"
-        "rejected to the one they chose, compared with no context; units differ between scorers."
-    )
-    console.print()
-    for line in found.lines:
-        console.print(plain(f"{line.generator}: {line.says()}"), markup=False)
-    for line in found.lines:
-        for cell in line.cells:
-            where = f"{line.generator} by {cell.scorer}"
-            if cell.report is None:
-                console.print(plain(f"failed, {where}: {cell.reason}"), markup=False)
-                continue
-            for row in cell.report.rows:
-                what = where if row is cell.own else f"{where}, {TITLES[row.name]}"
-                _print_failures(console, what, row.failures)
-
-
-def _matrix(found: Transfer, title: str) -> Table:
-    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("generator,\nby scorer", max_width=24, overflow="fold")
-    for column in (
-        "moved to\nchosen",
-        "D\n\\[95% interval]",
-        "D minus untuned\n\\[95% interval]",
-        "users\nscored",
-    ):
-        table.add_column(column, justify="right", no_wrap=True)
-    for line in found.lines:
-        table.add_row(Text(plain(line.generator)), *(() if line.cells else ("failed",)))
-        for cell in line.cells:
-            table.add_row(Text(plain(f"  {cell.scorer}")), *_figures(cell))
-    return table
-
-
-def _figures(cell: Cell) -> tuple[str, ...]:
-    if cell.own is None:
-        return ("failed",)
-    scored = f"{len(cell.own.scored)}/{len(cell.own.results)}"
-    found = cell.against(UNTUNED)
-    fewer = found is not None and found.users < len(cell.own.scored)
-    beyond = f"{_shift(found)}{f', {found.users} users' if found is not None and fewer else ''}"
-    return (_share(cell.own, IMPROVED), _signed(cell.own.figure(MARGIN)), beyond, scored)
-
-
 def _print_group_gain(console: Console, group: Report) -> None:
     found = group.against(COMPILED, UNTUNED)
     if found is not None:
         console.print(
-            f"compiled - untuned: D {_signed(found.margin)}; helped {found.tally.helped}, "
+            f"compiled - untuned: D {signed(found.margin)}; helped {found.tally.helped}, "
             f"unchanged {found.tally.unchanged}, harmed {found.tally.harmed}"
         )
 
@@ -176,9 +127,9 @@ def _measured(report: Report, title: str) -> Table:
         bare = row.name == NO_CONTEXT
         table.add_row(
             TITLES[row.name],
-            _share(row, IMPROVED),
-            "0 (reference)" if bare else _signed(row.figure(MARGIN)),
-            _share(row, PREFERS),
+            share(row, IMPROVED),
+            "0 (reference)" if bare else signed(row.figure(MARGIN)),
+            share(row, PREFERS),
             *also,
             _tokens(row, 50),
             _failed(row),
@@ -203,7 +154,7 @@ def _compared(report: Report) -> Table:
         if untuned is not None:
             tally = untuned.tally
             counts = (str(tally.helped), str(tally.unchanged), str(tally.harmed))
-        table.add_row(TITLES[row.name], _shift(untuned), _shift(raw), *counts)
+        table.add_row(TITLES[row.name], shifted(untuned), shifted(raw), *counts)
     return table
 
 
@@ -221,7 +172,8 @@ def _needed(report: Report) -> Table:
     return table
 
 
-def _share(row: Row, statistic: Statistic) -> str:
+def share(row: Row, statistic: Statistic) -> str:
+    """The mean of a share, in per cent; "-" where the row has none."""
     found = row.figure(statistic)
     return "-" if found is None else f"{found.mean:.1%}"
 
@@ -229,7 +181,7 @@ def _share(row: Row, statistic: Statistic) -> str:
 def _share_by(row: Row) -> str:
     """Of a further scorer; how many it could not score stands below, if there are any."""
     failed = f"\n{len(row.failures)} failed" if row.failures else ""
-    return f"{_share(row, PREFERS)}{failed}"
+    return f"{share(row, PREFERS)}{failed}"
 
 
 def _ties(report: Report) -> str:
@@ -255,11 +207,13 @@ def _failed(row: Row) -> str:
     return f"{count} ({count / len(row.results):.0%})" if count else "0"
 
 
-def _shift(found: Against | None) -> str:
-    return "-" if found is None else _signed(found.margin)
+def shifted(found: Against | None) -> str:
+    """D of one row minus another; "-" where they are not compared."""
+    return "-" if found is None else signed(found.margin)
 
 
-def _signed(interval: Interval | None) -> str:
+def signed(interval: Interval | None) -> str:
+    """A mean with its interval, as rich markup; "-" for none."""
     if interval is None:
         return "-"
     if not math.isfinite(interval.low):

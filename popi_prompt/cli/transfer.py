@@ -111,7 +111,7 @@ def command(
 
         print_json({"compiled_for": loaded.models["generator"], **found.as_record()})
         return
-    from popi_prompt.cli.tables import print_transfer
+    from popi_prompt.cli.transfer_table import print_transfer
 
     part = part_of(loaded, users)
     print_transfer(found, f"{part} of {data}; compiled for {loaded.models['generator']}")
