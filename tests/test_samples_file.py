@@ -111,7 +111,7 @@ def test_one_at_a_time_works_on_a_file(path: Path) -> None:
 
 def test_a_lock_that_cannot_be_had_is_a_clear_error(path: Path) -> None:
     path.with_name(f".{path.name}.lock").mkdir()
-    with pytest.raises(UsageError, match="cannot write"):
+    with pytest.raises(UsageError, match="cannot work in the file of samples"):
         SamplesFile(path, RECIPE)
 
 
