@@ -65,6 +65,11 @@ class Outcome:
         return weighted_mean(self.scores, lambda score: float(score.margin > 0))
 
     @property
+    def tied(self) -> float:
+        """Share of the user's pairs with a margin of exactly 0, moved neither way, by weights."""
+        return weighted_mean(self.scores, lambda score: float(score.margin == 0))
+
+    @property
     def prefers(self) -> float:
         """Mean `prefers` over the user's pairs by their weights."""
         return weighted_mean(self.scores, attrgetter("prefers"))

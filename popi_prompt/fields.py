@@ -87,14 +87,19 @@ def list_field(record: Record, key: str, where: str) -> list[Any]:
 
 def number_value(value: Any, where: str) -> float:
     """The value, if it is a finite number."""
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    try:
-        number = float(value) if known else math.nan
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
+    if not is_number(value):
         raise DataError(f"{where} is {shown(value)}, expected a number")
-    return number
+    return float(value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number that a float can hold; a truth value is none."""
+    try:
+        return (
+            isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        )
+    except OverflowError:
+        return False
 
 
 def shown(value: Any) -> str:

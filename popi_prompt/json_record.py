@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from popi_prompt.errors import DataError, ProgramError
-from popi_prompt.fields import is_unicode
+from popi_prompt.fields import is_number, is_unicode
 from popi_prompt.files import parse_json, read_bytes
 
 T = TypeVar("T")
@@ -57,16 +56,8 @@ def fields_of(raw: Any, where: str, kinds: Mapping[str, Any]) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(raw[key], kind) or (isinstance(raw[key], bool) and kind is not bool):
             raise ProgramError(f"{where} has a {key!r} of the wrong type: {raw[key]!r:.60}")
-        if isinstance(raw[key], NUMBER) and not finite(raw[key]):
+        if isinstance(raw[key], NUMBER) and not (kind is bool or is_number(raw[key])):
             raise ProgramError(f"{where} has a {key!r} that is no number: {raw[key]!r:.60}")
         if isinstance(raw[key], str) and not is_unicode(raw[key]):
             raise ProgramError(f"{where} has a {key!r} that is not valid Unicode: {raw[key]!r:.60}")
     return {key: raw[key] for key in kinds}
-
-
-def finite(value: Any) -> bool:
-    """Whether it is a number that a float can hold."""
-    try:
-        return isinstance(value, NUMBER) and math.isfinite(value)
-    except OverflowError:
-        return False

@@ -7,8 +7,8 @@ from typing import Any
 
 from popi_prompt.candidate import Menu
 from popi_prompt.errors import ProgramError
-from popi_prompt.fields import is_unicode
-from popi_prompt.json_record import NUMBER, fields_of, finite
+from popi_prompt.fields import is_number, is_unicode
+from popi_prompt.json_record import NUMBER, fields_of
 from popi_prompt.portrait import Line, Portrait
 from popi_prompt.quotation import Quotation
 
@@ -45,7 +45,7 @@ def _menu(raw: dict[str, Any]) -> Menu:
     for summary in summaries:
         _check_text(summary)
     for prior in priors:
-        if isinstance(prior, bool) or not finite(prior):
+        if not is_number(prior):
             raise ProgramError(f"'menu' has a prior that is no number: {prior!r:.60}")
     if len(summaries) < 2 or len(summaries) != len(priors):
         raise ProgramError(

@@ -85,9 +85,8 @@ class Row:
 
     @property
     def ties(self) -> float:
-        """The share of scored pairs whose margin is exactly 0: moved neither way."""
-        margins = [score.margin for outcome in self.scored for score in outcome.scores]
-        return margins.count(0.0) / max(len(margins), 1)
+        """The share of pairs that are moved neither way: over users, as reward accuracy is."""
+        return sum(outcome.tied for outcome in self.scored) / max(len(self.scored), 1)
 
     def by(self, label: str) -> Row:
         """The row as a further scorer sees it; empty where that has no figure of it."""

@@ -15,8 +15,6 @@ from popi_prompt.rewards import PopiReward, Reward
 from popi_prompt.scorers import Scorer
 
 DEFAULT_MODEL = "local/smollm2-135m"
-
-
 _LAST_SEED = 2**32 - 1  # that Optuna's samplers take
 
 

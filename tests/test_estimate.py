@@ -348,7 +348,7 @@ def test_the_command_prints_json(stub: StubServer, tmp_path: Path) -> None:
 def test_nothing_to_estimate_for_the_untuned_program(stub: StubServer, tmp_path: Path) -> None:
     done = command(stub, tmp_path, "--untuned")
     assert done.exit_code == 2
-    assert "nothing to estimate" in done.stderr
+    assert "measures nothing; drop --dry-run" in done.stderr
 
 
 @pytest.mark.parametrize("scorer", ["judge", "similarity"])

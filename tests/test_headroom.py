@@ -190,10 +190,22 @@ def test_a_pair_counts_by_its_weight_in_every_line() -> None:
         )
         for i in range(8)
     ]
-    found = by_likelihood(users, FakeModel())
+
+    class First(FakeModel):
+        """Moves the first pair alone, and prefers its longer answer and the other's shorter."""
+
+        def logprobs(self, messages: Messages, responses: Sequence[str]) -> tuple[float, ...]:
+            told = 1.0 if len(messages) > 1 or "(" in messages[-1].content else 0.0
+            likes = ("longer words", "no")
+            return tuple(
+                told * (text == "longer words") - 2 + (text in likes) for text in responses
+            )
+
+    found = by_likelihood(users, First())
     by = only(found)
     assert by.longer is not None
-    assert by.longer.share.mean in (pytest.approx(1000 / 1001), pytest.approx(1 / 1001), 0, 1)
+    assert by.longer.share.mean == pytest.approx(1000 / 1001)
+    assert by.ties == pytest.approx(1 / 1001)
     assert found.data.longer.mean == pytest.approx(1000 / 1001)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 from popi_prompt.errors import DataError, UsageError
 from popi_prompt.evaluation import Failure, Outcome, Result
+from popi_prompt.fields import is_number
 from popi_prompt.files import make_folder, parse_json, read_bytes, write_text
 from popi_prompt.models.spent import Spent
 from popi_prompt.rows import Row
@@ -130,15 +130,10 @@ def _checked(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
         or not all(each.get("scores", True) for each in every)
         or not all(weight > 0 for each in every for *_, weight in each.get("scores", ()))
         or not all(isinstance(text, str) for text in texts)
-        or not all(map(_is_number, figures))
+        or not all(map(is_number, figures))
     ):
         raise ValueError(name)
     return record
-
-
-def _is_number(value: Any) -> bool:
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return plain and math.isfinite(value)
 
 
 def _cell(record: Mapping[str, Any]) -> Cell:

@@ -61,14 +61,9 @@ def command(
     """
     from popi_prompt.cli.consent import agreed
     from popi_prompt.dataset import load_users
-    from popi_prompt.front import front_path, save_front
 
-    if dry_run and untuned:
-        raise UsageError(
-            "--untuned searches and measures nothing: nothing to estimate; drop --dry-run"
-        )
     if untuned:
-        _check_untuned(search, recording)
+        _check_untuned(search, recording, dry_run)
     if not dry_run:
         options.check_outputs(_outputs(output, search, untuned), data)
         recording.check(_outputs(output, search, untuned))
@@ -84,18 +79,13 @@ def command(
     else:
         agreed(users, settings, search.yes)
         done = _optimized(users, settings, output, recording.folder(users, settings, output))
-        done.program.save(output)
-        if done.front:
-            save_front(done.front, front_path(output))
-        elif search.trades() and front_path(output).exists():
-            click.echo(
-                f"{front_path(output)} is of an earlier run: this one has no front", err=True
-            )
+        _save(done, output, search.trades())
         _print(done, data, output, as_json)
 
 
-def _check_untuned(search: SearchOptions, recording: RecordingOptions) -> None:
+def _check_untuned(search: SearchOptions, recording: RecordingOptions, dry_run: bool) -> None:
     given = {
+        "--dry-run": dry_run,
         "--folds": search.folds is not None,
         "--pareto": search.pareto,
         "--force": search.force,
@@ -139,6 +129,17 @@ def _estimate(users: Sequence[User], settings: Settings, as_json: bool) -> None:
     from popi_prompt.estimate import estimate
 
     print_estimate(estimate(users, settings), settings.access.caps, as_json)
+
+
+def _save(done: Optimized, output: Path, trades: bool) -> None:
+    from popi_prompt.front import front_path, save_front
+
+    done.program.save(output)
+    front = front_path(output)
+    if done.front:
+        save_front(done.front, front)
+    elif trades and front.exists():
+        click.echo(f"{front} is of an earlier run: this one has no front", err=True)
 
 
 def _write_untuned(users: Sequence[User], settings: Settings, output: Path, as_json: bool) -> None:
