@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.contexts import Context, context, longest_answers
+from popi_prompt.errors import BudgetExceeded
 from popi_prompt.evaluation import Metric, Result, evaluate
 from popi_prompt.events import Noted, Observer, PhaseStarted, ignore
 from popi_prompt.generator import Generator
@@ -52,33 +53,56 @@ def compare(
 ) -> Report:
     """The report's rows on these users; the program's own row is always among them.
 
-    A row whose texts these users do not have is left out. Raises `OptimizationError` where no user
-    can be scored without a text, or under the program's own summary.
+    A row whose texts these users do not have is left out. At a cap the report has the rows that
+    were measured by then, where the program's own is one of them: those that it is compared with
+    come first. Raises `OptimizationError` where no user can be scored without a text, or under the
+    program's own summary, and `BudgetExceeded` at a cap before that row.
     """
     own = UNTUNED if candidate == UNTUNED_CANDIDATE else COMPILED
     measured: dict[str, Row] = {}
-    for name in ALL_ROWS:
-        if name not in rows and name != own:
+    stopped: str | None = None
+    wanted = [name for name in ALL_ROWS if name in rows or name == own]
+    for name in sorted(wanted, key=lambda name: name not in CORE_ROWS):
+        try:
+            row = _row(name, candidate, users, scoring, measured.get(own), observer)
+        except BudgetExceeded as stop:
+            if own not in measured:
+                raise
+            stopped = str(stop)
+            continue  # the longest answer asks no model, and others may be paid for already
+        if row is None:
             continue
-        if name == LONGEST:
-            measured[name] = _longest(users, scoring)
-            continue
-        told = context(name, candidate, users, scoring.door, measured.get(own))
-        if told is None:
-            if name != COMPILED:  # of the untuned program, whose row is another
-                observer(Noted(f"{name}: left out, {_lacking(name, users)}"))
-            continue
-        measured[name] = measure(name, told, users, scoring, observer)
+        measured[name] = row
         if name in (NO_CONTEXT, own):
-            _ = measured[name].outcomes
+            _ = row.outcomes
     return Report(
-        rows=tuple(measured.values()),
+        rows=tuple(measured[name] for name in wanted if name in measured),
         scorer=scoring.scorer.name,
         prefers_label=scoring.scorer.prefers_label,
         unit=scoring.scorer.unit,
         also=tuple(scorer.prefers_label for scorer in scoring.also),
         groups=_groups(users),
+        stopped=stopped,
     )
+
+
+def _row(
+    name: str,
+    candidate: Candidate,
+    users: Sequence[User],
+    scoring: Scoring,
+    own: Row | None,
+    observer: Observer,
+) -> Row | None:
+    """One row, if these users have its texts; `own` is the program's."""
+    if name == LONGEST:
+        return _longest(users, scoring)
+    told = context(name, candidate, users, scoring.door, own)
+    if told is not None:
+        return measure(name, told, users, scoring, observer)
+    if name != COMPILED:  # of the untuned program, whose row is another
+        observer(Noted(f"{name}: left out, {_lacking(name, users)}"))
+    return None
 
 
 def _lacking(name: str, users: Sequence[User]) -> str:

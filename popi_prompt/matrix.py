@@ -42,6 +42,11 @@ class Cell:
         """Why there are no figures; "" where there are."""
         return self.measured.reason if isinstance(self.measured, Unscored) else ""
 
+    @property
+    def kind(self) -> str:
+        """The error's class where there are no figures; "" where there are."""
+        return self.measured.kind if isinstance(self.measured, Unscored) else ""
+
     def against(self, other: str) -> Against | None:
         """The program's row minus another on the users both could score."""
         if self.report is None or self.own is None:

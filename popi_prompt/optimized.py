@@ -25,9 +25,8 @@ class Optimized:
     program's where the interval of its gain in D excludes 0 upward, or by `force`; else the program
     is the untuned one.
 
-    `stopped` says which cap ended the run early: the program is then the best one so far, and the
-    report has no rows. `spent` is by role, `folds` included, which are None unless asked for.
-    `front` is that of reward against tokens, the best reward first, where "pareto" has searched.
+    `spent` is by role, `folds` included, which are None unless asked for. `front` is that of reward
+    against tokens, the best reward first, where "pareto" has searched.
     """
 
     program: Program
@@ -35,10 +34,17 @@ class Optimized:
     split: Split
     found: Candidate
     spent: Mapping[str, Spent] = field(default_factory=dict)
-    stopped: str | None = None
     curve: tuple[Kept, ...] = ()
     folds: Folds | None = None
     front: tuple[Member, ...] = ()
+
+    @property
+    def stopped(self) -> str | None:
+        """Which cap ended the run early: the report then lacks rows.
+
+        Without the row of what was found, the program is the best one so far, not compared.
+        """
+        return self.report.stopped
 
     @property
     def shipped(self) -> str:
@@ -54,7 +60,6 @@ class Optimized:
         """Plain JSON values: how it ended, what it spent, and the report."""
         folds = {} if self.folds is None else {"folds": self.folds.as_record()}
         return {
-            "stopped": self.stopped,
             "shipped": self.shipped,
             "spent": spent_record(self.spent),
             **folds,

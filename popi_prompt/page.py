@@ -62,6 +62,8 @@ def _sections(record: Record) -> Iterator[str]:
         "over users.</p>"
     )
     yield _measured(record, "rows", priced=True)
+    if record["stopped"] is not None:
+        yield f"<p>Other rows were not measured: {escape(record['stopped'])}.</p>"
     yield "<h2>What it changes, user by user</h2>"
     yield _compared(record)
     yield f"<p>Users {escape(record['rule'])}.</p>"

@@ -31,7 +31,7 @@ class Report:
     """Rows on the same users; none where a run ended before they were measured.
 
     `unit` is that of the margin; `also` labels what further scorers measured; `groups` maps a group
-    to the ids of its users.
+    to the ids of its users. `stopped` says which cap left rows out.
     """
 
     rows: tuple[Row, ...]
@@ -40,6 +40,7 @@ class Report:
     unit: str = "nats"
     also: tuple[str, ...] = ()
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    stopped: str | None = None
 
     def row(self, name: str) -> Row | None:
         """The row with this name, if it was measured."""
@@ -63,7 +64,7 @@ class Report:
     def group(self, name: str) -> Report:
         """The same figures for the users of a group."""
         rows = tuple(row.of(self.groups[name]) for row in self.rows)
-        return replace(self, rows=rows, groups={})
+        return replace(self, rows=rows, groups={}, stopped=None)
 
     def as_record(self, *, by_user: bool = False) -> dict[str, Any]:
         """Plain JSON values of everything the tables show; with `by_user` of each user, too."""
@@ -76,6 +77,7 @@ class Report:
             "unit": self.unit,
             "prefers": [key(label) for label in (self.prefers_label, *self.also)],
             "users": self.users,
+            "stopped": self.stopped,
             "rows": rows,
             "gain_in_margin": as_record(self.gain()),
             "rule": HARMED_RULE,

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from popi_prompt.candidate import UNTUNED_CANDIDATE, Candidate
 from popi_prompt.comparison import Scoring, measure
 from popi_prompt.contexts import Context, context
-from popi_prompt.errors import ModelError, OptimizationError, PopiError, UnknownModel, UsageError
+from popi_prompt.errors import (
+    BudgetExceeded,
+    ModelError,
+    OptimizationError,
+    PopiError,
+    UnknownModel,
+    UsageError,
+)
 from popi_prompt.evaluation import Summarize, in_parallel
 from popi_prompt.events import Advanced, Noted, Observer, PhaseStarted, ignore
 from popi_prompt.inference import note_written, summarizer
@@ -48,9 +55,10 @@ def transfer(
     `door` leads to the inference model and to what scorers ask beside the generator, such as the
     judge. Without `scorers`, `likelihood` where a generator's route gives it, and `choice`.
 
-    A generator that cannot be opened or scored is a failure of its line. Raises `UsageError` for
-    model and scorer names that are none, before anything is inferred, and `OptimizationError` where
-    no user has a summary of the program's own or no generator could be scored. That the untuned
+    A generator that cannot be opened or scored, or that a cap leaves no calls for, is a failure of
+    its line. Raises `UsageError` for model and scorer names that are none, before anything is
+    inferred, and `OptimizationError` where no user has a summary of the program's own or no
+    generator could be scored; `BudgetExceeded` where it was a cap that left none. That the untuned
     program has none for anybody is noted: the program is then compared with no context alone.
     """
     wanted = _shared(scorers, door)
@@ -63,7 +71,9 @@ def transfer(
         lines.append(_line(_Subject(users, told, each, observer), wanted, failure))
     if all(line.verdict == "failed" for line in lines):
         reason = lines[0].says() if lines else "there are none"
-        raise OptimizationError(f"no generator could be scored; the first {reason}")
+        over = any(cell.kind == BudgetExceeded.__name__ for line in lines for cell in line.cells)
+        error = BudgetExceeded if over else OptimizationError
+        raise error(f"no generator could be scored; the first {reason}")
     return Transfer(tuple(lines), len(users))
 
 
@@ -158,7 +168,7 @@ def _cell(subject: _Subject, scorer: str | Scorer) -> Cell:
     name = scorer if isinstance(scorer, str) else scorer.name
     try:
         return Cell(name, _report(subject, make_scorer(scorer, subject.door)))
-    except (ModelError, UsageError, OptimizationError) as error:
+    except (ModelError, BudgetExceeded, UsageError, OptimizationError) as error:
         return Cell(name, _unscored(error))
 
 

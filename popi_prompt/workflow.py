@@ -78,13 +78,13 @@ def optimize(
         searched = search(split, scoring, settings, tried.tell, keep, guard)
         made = tried.until_now(origin)
         found = searched.found
-        report, stopped = _measured(searched, split, scoring, settings, observer)
-        shipped = found if settings.force or stopped or _proven(report) else UNTUNED_CANDIDATE
+        report = _measured(searched, split, scoring, settings, observer)
+        shipped = found if settings.force or _proven(report) else UNTUNED_CANDIDATE
         guard.prove(shipped)
         program = _program(shipped, door, with_scores(made, report, shipped))
         front = members(searched.front, lambda each: _program(each, door, made))
         spent = door.spent()
-        done = Optimized(program, report, split, found, spent, stopped, tuple(curve), folds, front)
+        done = Optimized(program, report, split, found, spent, tuple(curve), folds, front)
         running.finish(program, done.as_record())
         return done
 
@@ -141,15 +141,16 @@ def _folds(
 
 def _measured(
     searched: Searched, split: Split, scoring: Scoring, settings: Settings, observer: Observer
-) -> tuple[Report, str | None]:
-    """The report, without rows if a cap has ended the search or ends this; which cap."""
+) -> Report:
+    """The report, without rows if a cap has ended the search or ends this before they say much."""
     stopped = searched.stopped
     if stopped is None:
         try:
-            return _reported(searched.found, split, scoring, settings, observer), None
+            return _reported(searched.found, split, scoring, settings, observer)
         except BudgetExceeded as stop:
             stopped = str(stop)
-    return Report((), scoring.scorer.name, scoring.scorer.prefers_label), stopped
+    scorer = scoring.scorer
+    return Report((), scorer.name, scorer.prefers_label, scorer.unit, stopped=stopped)
 
 
 def _reported(
@@ -161,9 +162,12 @@ def _reported(
 
 
 def _proven(report: Report) -> bool:
-    """Whether the compiled program moved users it never saw further than the untuned one did."""
+    """Whether the compiled program moved users it never saw further than the untuned one did.
+
+    What a cap has kept from being compared counts as proven: it is the best program so far.
+    """
     gain = report.gain()
-    return gain is not None and gain.above_zero
+    return report.stopped is not None if gain is None else gain.above_zero
 
 
 def _program(candidate: Candidate, door: Door, origin: Origin) -> Program:

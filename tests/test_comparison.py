@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
+from html import escape
 from io import StringIO
 
 import pytest
@@ -26,9 +27,11 @@ from popi_prompt.candidate import UNTUNED_CANDIDATE
 from popi_prompt.cli.tables import print_report
 from popi_prompt.comparison import Scoring, compare
 from popi_prompt.contexts import derangement
-from popi_prompt.errors import BadResponse, ModelError, OptimizationError
+from popi_prompt.errors import BadResponse, BudgetExceeded, ModelError, OptimizationError
 from popi_prompt.evaluation import Failure, Outcome
 from popi_prompt.events import Event, Noted
+from popi_prompt.models.door import Door
+from popi_prompt.models.spent import Caps
 from popi_prompt.page import page
 from popi_prompt.prompts import Messages, render_signals
 from popi_prompt.report import Report
@@ -36,6 +39,7 @@ from popi_prompt.rewards import PopiReward
 from popi_prompt.rows import (
     ALL_ROWS,
     COMPILED,
+    CORE_ROWS,
     GOLD,
     IMPROVED,
     LONGEST,
@@ -254,6 +258,28 @@ def printed(report: Report) -> str:
     with redirect_stdout(StringIO()) as out:
         print_report(report, "users")
     return out.getvalue()
+
+
+def capped(calls: int) -> Door:
+    return fake_door({"generator": FakeModel(), "inference": FakeModel(infer)}, Caps(calls=calls))
+
+
+def test_a_cap_after_the_programs_own_row_keeps_every_row_that_was_measured() -> None:
+    core = compared(rows=CORE_ROWS[:3])
+    needed = sum(each.cost.calls for each in core.rows)
+    report = compared(through=capped(needed))
+    assert report.stopped is not None
+    assert f"the cap of {needed} calls is reached" in report.stopped
+    assert [each.name for each in report.rows] == [*CORE_ROWS, LONGEST]  # gold was paid for
+    assert report.gain() == core.gain()
+    assert f"Other rows were not measured: {report.stopped}.\n" in printed(report)
+    record = report.as_record(by_user=True)
+    assert record["stopped"] == report.stopped
+    assert f"Other rows were not measured: {escape(report.stopped)}.</p>" in page(record, "users")
+    assert compared().stopped is None
+    assert "Other rows" not in printed(compared())
+    with pytest.raises(BudgetExceeded, match=f"the cap of {needed - 1} calls"):
+        compared(through=capped(needed - 1))
 
 
 def test_ties_are_said_where_there_are_any() -> None:

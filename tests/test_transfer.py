@@ -220,8 +220,23 @@ def test_it_is_an_error_where_nothing_could_be_scored() -> None:
     refused = FakeModel(fails=failing(BadResponse("the key is refused")))
     with pytest.raises(OptimizationError, match="no user has a summary.*the key is refused"):
         transferred({"fake/a": FakeModel()}, inference=refused)
-    with pytest.raises(BudgetExceeded):
+    with pytest.raises(BudgetExceeded, match="the cap of 30 calls is reached"):
         transfer(COMPILED_CANDIDATE, PEOPLE, door({"fake/a": FakeModel()}, calls=30), ["fake/a"])
+
+
+def test_a_cap_keeps_the_generators_that_were_measured_by_then() -> None:
+    names = ["fake/a", "fake/b"]
+    whole = transferred({"fake/a": FakeModel(), "fake/b": FakeModel()}, ["likelihood"])
+    through = door({"fake/a": FakeModel(), "fake/b": FakeModel()})
+    transfer(COMPILED_CANDIDATE, PEOPLE, through, names[:1], ["likelihood"])
+    calls = sum(each.calls for each in through.spent().values())
+    through = door({"fake/a": FakeModel(), "fake/b": FakeModel()}, calls=calls + 3)
+    found = transfer(COMPILED_CANDIDATE, PEOPLE, through, names, ["likelihood"])
+    assert line(found, "fake/a") == line(whole, "fake/a")
+    over = cell(found, "fake/b")
+    assert over.kind == "BudgetExceeded"
+    assert f"the cap of {calls + 3} calls is reached" in over.reason
+    assert line(found, "fake/b").verdict == "failed"
 
 
 class Weighing(FakeModel):

@@ -544,6 +544,36 @@ def test_at_a_cap_the_program_is_the_best_one_so_far(use: Callable[[Door], None]
     assert found[-1] == best != UNTUNED_CANDIDATE
 
 
+def test_a_cap_after_the_programs_own_row_leaves_its_verdict(use: Callable[[Door], None]) -> None:
+    """The true taste of these people says something that no summary says."""
+    users = [replace(user, gold=f"{user.gold}!") for user in people()]
+    use(fakes())
+    whole = optimize(users, SETTINGS)
+    calls = sum(each.calls for each in whole.spent.values())
+    use(fakes(caps=Caps(calls=calls - 1)))
+    done = optimize(users, SETTINGS)
+    assert done.stopped is not None
+    assert [row.name for row in done.report.rows] == [NO_CONTEXT, UNTUNED, COMPILED]
+    assert done.report.gain() == whole.report.gain()
+    assert done.program.candidate == whole.program.candidate
+    assert done.program.origin.scores_after == whole.program.origin.scores_after
+
+
+def test_a_cap_does_not_ship_what_was_compared_and_is_not_proven(
+    use: Callable[[Door], None],
+) -> None:
+    users = [replace(user, gold=f"{user.gold}!") for user in people()]
+    settings = replace(SETTINGS, optimizer=Fixed(Candidate("Look closely.")))
+    use(fakes())
+    calls = sum(each.calls for each in optimize(users, settings).spent.values())
+    use(fakes(caps=Caps(calls=calls - 1)))
+    done = optimize(users, settings)
+    assert done.stopped is not None
+    assert done.report.row(GOLD) is None
+    assert done.kept_baseline
+    assert done.program.candidate == UNTUNED_CANDIDATE
+
+
 def test_a_cap_that_is_not_reached_changes_nothing(use: Callable[[Door], None]) -> None:
     calls, best = calls_of_a_whole_run(use)
     use(fakes(caps=Caps(calls=calls)))

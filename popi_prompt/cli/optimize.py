@@ -174,11 +174,10 @@ def _print(done: Optimized, data: Path, output: Path, as_json: bool) -> None:
         return
     if done.folds is not None:
         print_folds(done.folds)
-    if done.stopped is not None:
-        click.echo(f"Ended early: {done.stopped}. This is the best program so far.")
     if done.report.rows:
         print_report(done.report, "held-out users, not seen while optimizing")
     else:
+        click.echo(f"Ended early: {done.stopped}. This is the best program so far.")
         click.echo("It was not compared on held-out users; `popi-prompt evaluate` does that.")
     click.echo(_wrote(done, output))
     if done.front:

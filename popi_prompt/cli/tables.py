@@ -44,6 +44,8 @@ def print_report(report: Report, about: str) -> None:
     gain = report.gain()
     if gain is not None:
         console.print(f"compiled - untuned: D {signed(gain)}; {_verdict(gain)}")
+    if report.stopped is not None:
+        console.print(plain(f"Other rows were not measured: {report.stopped}."), markup=False)
     for row in report.rows:
         print_failures(console, TITLES[row.name], row.failures)
         for label in report.also:
