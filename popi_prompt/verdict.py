@@ -21,7 +21,7 @@ _REASONS: dict[Finding, str] = {
     "not personal": "another person's text is not shown to do worse than one's own",
     "no answer": "whether it is noise is not known: nothing was answered when asked again",
     "not dealt": "nobody could be scored under another person's text",
-    "one text": "all users have the same text, so nothing in it is about the person",
+    "one text": "no two users have different texts, so nothing is shown to be about the person",
     "too few": "too few users could be scored for any interval",
 }
 
@@ -89,7 +89,7 @@ def by_scorer(by: ByScorer, told: str) -> tuple[str, ...]:
     ]
     undealt = f", {len(by.not_dealt)} failed" if by.not_dealt else ""
     if by.personal is None:
-        why = "nobody could be scored" if by.not_dealt else "all have the same text"
+        why = "nobody could be scored" if by.not_dealt else "no two users have different texts"
         lines.append(f"own against another's text: {why}; n = 0 users{undealt}")
     else:
         accuracy = by.personal.reward_accuracy

@@ -1098,6 +1098,8 @@ def test_a_bad_file_of_summaries_is_refused_with_its_line(
         (["--beta", "0"], "--beta"),
         (["--beta", "nan"], "--beta"),
         (["--beta", "inf"], "--beta"),
+        (["--beta", "1e-300"], "--beta"),
+        (["--token-penalty", "1e300"], "--token-penalty"),
         (["--token-penalty", "-1"], "--token-penalty"),
         (["--token-penalty", "nan"], "--token-penalty"),
         (["--trials", "0"], "--trials"),

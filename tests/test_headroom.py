@@ -92,6 +92,13 @@ def test_one_text_for_all_tells_nothing_about_anybody() -> None:
     assert (only(found).finding, only(found).personal) == ("one text", None)
 
 
+def test_of_one_user_it_does_not_say_that_all_have_the_same_text() -> None:
+    found = by_likelihood(USERS[:1])
+    assert only(found).personal is None
+    lines = by_scorer(only(found), found.told)
+    assert "own against another's text: no two users have different texts; n = 0 users" in lines
+
+
 def test_fewer_than_four_users_are_too_few() -> None:
     found = by_likelihood(USERS[:3])
     assert (only(found).finding, only(found).needed) == ("too few", None)

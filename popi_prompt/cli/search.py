@@ -46,12 +46,14 @@ _OPTIONS = (
     click.option(
         "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all draws."
     ),
-    click.option(
-        "--beta", type=Number(0, min_open=True), help="Of the reward popi.  [default: 0.01]"
-    ),
+    click.option("--beta", type=Number(1e-6, 1e6), help="Of the reward popi.  [default: 0.01]"),
     click.option("--token-budget", default=40, show_default=True, type=click.IntRange(0)),
     click.option(
-        "--token-penalty", default=0.0, show_default=True, type=Number(0), help="Per token over."
+        "--token-penalty",
+        default=0.0,
+        show_default=True,
+        type=Number(0, 1e6),
+        help="Per token over.",
     ),
     click.option("--force", is_flag=True, help="Write what was found, proven better or not."),
     click.option(
