@@ -6,7 +6,7 @@ Every optimizer searches on the same split and validation users, under the same 
 cache, so that it pays for all it asks. What it kept on the way is measured on held-out users
 afterwards, outside the cap. A run is written to benchmarks/results/optimizers.json once it is
 measured, and the same command goes on after the last one. The file holds figures by a user's place
-in the data, no ids and no texts. Curves go to a PNG beside it (`pip install "popi-prompt[bench]"`).
+in the data, no ids and no texts. Curves go to a PNG beside it (`pip install ".[bench]"`).
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ _READ = """() => ({
 def browser() -> Iterator[Any]:
     """Headless Chromium without a network."""
     if importlib.util.find_spec("playwright") is None:
-        pytest.skip("playwright is not installed: pip install 'popi-prompt[browser]'")
+        pytest.skip("playwright is not installed: pip install '.[browser]'")
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed: apt-get install chromium")
     from playwright.sync_api import sync_playwright

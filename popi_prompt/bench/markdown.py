@@ -20,9 +20,10 @@ def _lines(record: Record, command: str) -> Iterator[str]:
     if record["stopped"] is not None:
         yield f"**Not complete: {record['stopped']}.** The same command goes on.\n"
     yield (
-        "Users are held out: the program never saw them or their prompts. Reward accuracy: share "
-        "of pairs\nthat the text moves towards the answer the person chose (D > 0, chance 50%). "
-        "Brackets are 95%\nintervals over users; differences are paired.\n"
+        "Users are the held-out part of the data that a program was compiled from, or all users of "
+        "other data.\nReward accuracy: share of pairs that the text moves towards the answer the "
+        "person chose (D > 0,\nchance 50%). Brackets are 95% intervals over users; "
+        "differences are paired.\n"
     )
     yield from _at_a_glance(record["blocks"])
     for block in record["blocks"]:

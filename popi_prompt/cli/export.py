@@ -9,7 +9,14 @@ import click
 
 @click.command(name="export", short_help="Write a program's state for plain DSPy.")
 @click.argument("program", type=click.Path(path_type=Path))
-@click.option("--format", "format_", type=click.Choice(["dspy"]), default="dspy", show_default=True)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["dspy"]),
+    default="dspy",
+    show_default=True,
+    help="Whose state.",
+)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="JSON file.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def command(program: Path, format_: str, output: Path, as_json: bool) -> None:

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 
 _OPTIONS = (
-    click.option("-o", "--output", type=click.Path(path_type=Path), required=True),
+    click.option(
+        "-o", "--output", type=click.Path(path_type=Path), required=True, help="The new program."
+    ),
     click.option("--model", help="LiteLLM's name of the tuned model.  [default: the provider's]"),
     click.option("--generator", help="Measure with another generator.  [default: the program's]"),
     click.option("--judge", help="Compares answers.  [default: the generator]"),

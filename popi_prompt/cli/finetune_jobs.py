@@ -39,7 +39,13 @@ def status(job: str | None, jobs_folder: Path | None, as_json: bool) -> None:
 
 @click.command(short_help="Wait until a job is over.")
 @job
-@click.option("--poll", type=Number(0.1), default=2.0, help="Seconds, at first.")
+@click.option(
+    "--poll",
+    type=Number(0.1),
+    default=2.0,
+    show_default=True,
+    help="Seconds between two looks at first; they grow to 30.",
+)
 @jobs_folder
 @as_json
 @click.pass_context

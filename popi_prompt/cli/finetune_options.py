@@ -46,7 +46,13 @@ class PlaceOptions:
 
 
 PLACE: Sequence[Decorator] = (
-    click.option("--provider", type=click.Choice(PROVIDERS), default="openai", show_default=True),
+    click.option(
+        "--provider",
+        type=click.Choice(PROVIDERS),
+        default="openai",
+        show_default=True,
+        help="Where the job runs.",
+    ),
     click.option("--api-base", help="A server that speaks OpenAI's API, or a resource's address."),
     click.option("--api-key-env", help="The variable that holds the key.  [default: the usual]"),
 )

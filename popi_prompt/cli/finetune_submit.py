@@ -61,7 +61,7 @@ _ORDER: Sequence[Decorator] = (
     click.option("--learning-rate", type=_ABOVE_ZERO, help="Together, Fireworks."),
     click.option("--learning-rate-multiplier", type=_ABOVE_ZERO, help="OpenAI, Azure, Vertex."),
     click.option("--beta", type=_ABOVE_ZERO, help="Of preference jobs."),
-    click.option("--seed", type=click.IntRange(0)),
+    click.option("--seed", type=click.IntRange(0), help="OpenAI, Azure."),
     click.option("--extra", multiple=True, help="KEY=JSON, a field of the provider's request."),
     click.option(
         "--again", is_flag=True, help="Another job after one that failed or was cancelled."

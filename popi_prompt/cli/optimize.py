@@ -181,10 +181,10 @@ def _print(done: Optimized, data: Path, output: Path, as_json: bool) -> None:
         click.echo("It was not compared on held-out users; `popi-prompt evaluate` does that.")
     click.echo(_wrote(done, output))
     if done.front:
-        path = front_path(output)
+        path, count = front_path(output), len(done.front)
         click.echo(
-            f"Wrote {len(done.front)} programs to choose from, fewer tokens for less reward, to "
-            f"{path}. It holds {holds(done.front)}.\n  popi-prompt show --front {path}"
+            f"Wrote {count} program{'s' * (count > 1)} to choose from, fewer tokens for less "
+            f"reward, to {path}. It holds {holds(done.front)}.\n  popi-prompt show --front {path}"
         )
     user = done.split.test[0].user_id
     click.echo(

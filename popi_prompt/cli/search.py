@@ -33,6 +33,7 @@ _OPTIONS = (
         default="popi",
         show_default=True,
         type=click.Choice(["popi", "accuracy", "margin"]),
+        help="What is maximised; see docs/scorers.md.",
     ),
     click.option(
         "--optimizer",
@@ -40,20 +41,26 @@ _OPTIONS = (
         show_default=True,
         help="Or portrait, quotation, mipro, gepa, random, module:Class.",
     ),
-    click.option("--trials", type=click.IntRange(1), help="Searched.  [default: 8]"),
+    click.option("--trials", type=click.IntRange(1), help="Candidates tried.  [default: by --auto 5, 8, 15]"),
     click.option("--max-users", type=click.IntRange(3), help="Use at most this many users."),
     click.option("--held-out", type=click.IntRange(1), help="Report on at most this many users."),
     click.option(
         "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all draws."
     ),
     click.option("--beta", type=Number(1e-6, 1e6), help="Of the reward popi.  [default: 0.01]"),
-    click.option("--token-budget", default=40, show_default=True, type=click.IntRange(0)),
+    click.option(
+        "--token-budget",
+        default=40,
+        show_default=True,
+        type=click.IntRange(0),
+        help="Of a summary, free of --token-penalty.",
+    ),
     click.option(
         "--token-penalty",
         default=0.0,
         show_default=True,
         type=Number(0, 1e6),
-        help="Per token over.",
+        help="Off the reward for each token over it.",
     ),
     click.option("--force", is_flag=True, help="Write what was found, proven better or not."),
     click.option(
@@ -67,8 +74,8 @@ _OPTIONS = (
     click.option(
         "--auto",
         type=click.Choice(["light", "medium", "heavy"]),
-        help="How much to look at, in place of --trials; light: 600 calls at most on 100 users.  "
-        "[default: medium]",
+        help="How much to look at, in place of --trials; light: on 100 users with one pair each "
+        "about 600 calls by likelihood, 850 by choice.  [default: medium]",
     ),
     click.option(
         "--pareto", is_flag=True, help="Two objectives: also keep what inserts fewer tokens."

@@ -61,7 +61,7 @@ def _show_front(path: Path, pick: int | None, output: Path | None, as_json: bool
         _print_front(members, as_json)
         return
     if pick > len(members):
-        raise UsageError(f"--pick is {pick}, and {str(path)!r} holds {len(members)} programs")
+        raise UsageError(f"--pick is {pick}, and {str(path)!r} holds only {len(members)}")
     picked = members[pick - 1].program
     if output is None:
         _print_program(picked, as_json)

@@ -149,7 +149,7 @@ def _parquet(source: str) -> Iterator[Row]:
         import pyarrow as arrow
         from pyarrow import parquet
     except ImportError:
-        raise UsageError(_missing("pyarrow", "parquet", source)) from None
+        raise UsageError(_missing("pyarrow", source)) from None
     number = 0
     with opened(source) as file:
         try:
@@ -170,7 +170,7 @@ def _hub(source: str) -> Iterator[Row]:
         # A folder `datasets` on the path can be imported, too, and has nothing in it.
         from datasets import load_dataset
     except ImportError:
-        raise UsageError(_missing("datasets", "hub", source)) from None
+        raise UsageError(_missing("datasets", source)) from None
     name, _, split = source.removeprefix(HUB).partition(":")
     owner, _, rest = name.partition("/")
     title, _, config = rest.partition("/")
@@ -189,8 +189,5 @@ def _hub(source: str) -> Iterator[Row]:
         raise DataError(f"cannot be read ({type(error).__name__}: {reason})", path=source) from None
 
 
-def _missing(package: str, extra: str, source: str) -> str:
-    return (
-        f"{source!r} needs the package {package!r}; install it with: "
-        f'pip install "popi-prompt[{extra}]"'
-    )
+def _missing(package: str, source: str) -> str:
+    return f"{source!r} needs the package {package!r}; install it with: pip install {package}"
