@@ -39,6 +39,11 @@ def test_who_made_the_same_choice_does_not() -> None:
     assert in_couples([A, B, same, NOT_A]) == [A, NOT_A, B, same]
 
 
+def test_one_of_several_who_made_the_opposite_choice_follows() -> None:
+    another = replace(NOT_A, user_id="-a too")
+    assert in_couples([A, B, NOT_A, another]) == [A, NOT_A, B, another]
+
+
 def test_a_couple_asks_one_question() -> None:
     users = [A, NOT_A, B, NOT_B, C]
     assert asking(users, 2) == users[:4]

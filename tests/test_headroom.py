@@ -216,6 +216,24 @@ def test_a_pair_counts_by_its_weight_in_every_line() -> None:
     assert found.data.longer.mean == pytest.approx(1000 / 1001)
 
 
+def test_a_pair_counts_by_its_weight_where_orders_are_swapped() -> None:
+    users = [
+        replace(person(i), pairs=(Pair("a?", "one", "two", 3), Pair("b?", "one", "two", 1)))
+        for i in range(8)
+    ]
+
+    class First(FakeModel):
+        """Names what is shown first, where it is asked the first of them."""
+
+        def option_odds(self, messages: Messages, options: Sequence[str]) -> tuple[float, ...]:
+            return (1.0, 0.0) if "a?" in messages[-1].content else (0.5, 0.5)
+
+    by = only(check(users, fake_door({"generator": First()}), ("choice",)))
+    assert by.orders is not None
+    assert by.orders.first_shown.mean == pytest.approx((3 * 1.0 + 0.5) / 4)
+    assert by.orders.differ.mean == pytest.approx(3 / 4)
+
+
 def test_users_that_fail_are_counted_and_left_out() -> None:
     def fails(messages: Messages) -> ModelError | None:
         return BadResponse("nothing usable") if messages[-1].content == "pair 3" else None

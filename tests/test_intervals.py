@@ -91,6 +91,14 @@ def test_few_values_that_are_all_alike_have_no_bounds_but_zeros() -> None:
         assert as_record(bootstrap([0.0] * 4, *limits)) == {"mean": 0, "low": 0, "high": 0}
 
 
+@pytest.mark.parametrize("count", [FEWEST, 40])
+def test_values_that_are_all_zero_are_on_neither_side(count: int) -> None:
+    found = bootstrap([0.0] * count)
+    assert (found.low, found.high) == (0, 0)
+    assert not found.above_zero
+    assert not found.below_zero
+
+
 @pytest.mark.parametrize(("count", "low"), [(4, 0.3976), (10, 0.6915), (40, 0.9119)])
 def test_a_share_of_all_or_none_has_the_exact_binomial_bound(count: int, low: float) -> None:
     every, none = bootstrap([1.0] * count, 0, 1), bootstrap([0.0] * count, 0, 1)

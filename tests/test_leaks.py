@@ -86,6 +86,24 @@ def test_answers_in_signals_count(signal: Signal) -> None:
     assert leaks(earlier(signals=(signal,)), [LATER]) == Leaks(1, near_answers=1)
 
 
+def test_answers_of_two_signals_count() -> None:
+    signals = (Interaction("Else", CHOSEN), Interaction("Other", REJECTED))
+    assert leaks(earlier(signals=signals), [LATER]) == Leaks(1, near_answers=1)
+    assert leaks(earlier(signals=signals[:1]), [LATER]) == Leaks(1)
+
+
+def test_what_the_user_wrote_in_a_dialogue_is_no_answer() -> None:
+    talk = Dialogue((Turn("user", CHOSEN), Turn("user", REJECTED)))
+    assert leaks(earlier(signals=(talk,)), [LATER]) == Leaks(1)
+
+
+def test_texts_that_begin_with_the_same_two_hundred_words_are_copies() -> None:
+    start = " ".join(f"word{i}" for i in range(200))
+    one, other = (f"{start} {' '.join(f'{name}{i}' for i in range(200))}" for name in "ab")
+    later = User("b", (), (Pair(other, "c", "d"),))
+    assert leaks(earlier(Pair(one, "a", "b")), [later]) == Leaks(1, near_prompts=1)
+
+
 @pytest.mark.parametrize("signal", [Interaction(PROMPT, "b"), Dialogue((Turn("user", PROMPT),))])
 def test_prompts_in_signals_count(signal: Signal) -> None:
     assert leaks(earlier(signals=(signal,)), [LATER]) == Leaks(1, same_prompts=1)

@@ -68,6 +68,21 @@ def test_one_that_pays_nobody_by_itself_is_drawn_to_the_others() -> None:
     assert abs(lines[1].slope - lines[0].slope) < abs(alone - lines[0].slope)
 
 
+def test_what_a_statement_gains_regardless_is_drawn_to_nothing() -> None:
+    """By hand: the mean gain is 1 with a variance of 1/2, the prior 0 with one of 1."""
+    (line,) = fitted([KIND], [sight(np.array([-1.0, 1.0]))], [np.array([0.0, 2.0])])
+    assert line.slope == pytest.approx(1)
+    assert line.base == pytest.approx(2 / 3)
+
+
+def test_gains_that_are_all_alike_are_as_uncertain_as_what_evidence_is_worth() -> None:
+    """By hand: slopes of 4 and 0, so 2 for both, which is the noise of the second one as well."""
+    totals, sure = np.array([-1.0, 1.0]), Statement("warmth", "warm", "Be warm.")
+    _, line = fitted([KIND, sure], [sight(totals)] * 2, [np.array([0.0, 8.0]), np.full(2, 3.0)])
+    assert line.slope == pytest.approx(2 / 3)
+    assert line.base == pytest.approx(2)
+
+
 def test_a_dimension_stays_whole_or_goes() -> None:
     totals = np.arange(20.0)
     kind, dry = fitted([KIND, DRY], [sight(totals), sight(-totals)], [9 * totals, 2 * totals])
