@@ -41,7 +41,9 @@ _OPTIONS = (
         show_default=True,
         help="Or portrait, quotation, mipro, gepa, random, module:Class.",
     ),
-    click.option("--trials", type=click.IntRange(1), help="Candidates tried.  [default: by --auto 5, 8, 15]"),
+    click.option(
+        "--trials", type=click.IntRange(1), help="Candidates tried.  [default: by --auto 5, 8, 15]"
+    ),
     click.option("--max-users", type=click.IntRange(3), help="Use at most this many users."),
     click.option("--held-out", type=click.IntRange(1), help="Report on at most this many users."),
     click.option(
