@@ -18,6 +18,10 @@ fix:
 test:
     pytest
 
+# the tests but for slow ones, in under four minutes
+fast:
+    pytest -m "not slow"
+
 # the tests, with the lines they do not reach
 cov:
     pytest --cov=popi_prompt --cov-report=term-missing

@@ -69,6 +69,7 @@ def ablation(monkeypatch: pytest.MonkeyPatch, data: Path, *more: object) -> dict
     return found
 
 
+@pytest.mark.slow
 def test_four_arms_on_the_same_users_with_paired_differences(
     models: dict[str, FakeModel],
     data: Path,
@@ -93,6 +94,7 @@ def test_four_arms_on_the_same_users_with_paired_differences(
     assert max(map(len, shown.splitlines())) <= 100
 
 
+@pytest.mark.slow
 def test_what_was_measured_is_kept_and_not_measured_again(
     models: dict[str, FakeModel], data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +119,7 @@ def test_what_was_measured_is_kept_and_not_measured_again(
     assert output.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_file_of_another_run_is_not_added_to(
     models: dict[str, FakeModel], data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

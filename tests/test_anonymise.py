@@ -78,6 +78,7 @@ def test_the_test_above_knows_every_kind_of_signal() -> None:
     assert texts == {"text", "prompt", "response", "chosen", "rejected", "draft", "edited", "item"}
 
 
+@pytest.mark.slow
 @some
 @given(st.emails(), st.sampled_from(["{}", "mail {}, now", "<{}>", "mailto:{}?x", "電話{}"]))
 def test_no_address_is_left(address: str, around: str) -> None:

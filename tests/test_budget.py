@@ -111,6 +111,7 @@ def first_comparison(users: tuple[User, ...], told: Settings, through: Door) -> 
     return found[1]
 
 
+@pytest.mark.slow
 def test_who_is_told_gets_to_no_comparison_and_who_is_not_does(
     stub: StubServer, users: tuple[User, ...]
 ) -> None:
@@ -129,6 +130,7 @@ def test_who_is_told_gets_to_no_comparison_and_who_is_not_does(
     assert {*half.sent, *twice.sent} == {0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["popi", "pareto", "random", "mipro"])
 @pytest.mark.parametrize("cap", ["calls", "tokens"])
 def test_it_is_so_for_other_optimizers_and_caps(optimizer: str, cap: str) -> None:
@@ -154,6 +156,7 @@ def test_without_caps_nothing_is_said_of_them() -> None:
     assert sum(FEW in text for text in noted) == 1
 
 
+@pytest.mark.slow
 def test_what_is_on_disk_needs_no_cap(stub: StubServer, users: tuple[User, ...]) -> None:
     def cached(caps: Caps) -> Settings:
         told = settings(stub, caps)

@@ -123,6 +123,7 @@ def test_what_is_not_json_is_refused(value: Any, cache: AnswerCache) -> None:
 # put and get
 
 
+@pytest.mark.slow
 @unhurried
 @given(value=VALUES.filter(lambda value: value is not None))
 def test_what_is_put_is_got(value: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -234,6 +235,7 @@ def _work(path: Path, worker: int) -> None:
     assert told == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["spawn", "fork"])
 def test_processes_share_a_file(path: Path, method: str) -> None:
     if method not in multiprocessing.get_all_start_methods():
@@ -327,6 +329,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 # the bound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [20, 3_000, 50_000])
 def test_the_file_never_grows_over_its_limit(path: Path, size: int) -> None:
     limit = MEBI

@@ -1224,6 +1224,7 @@ def test_a_user_who_quotes_the_program_is_one_clear_line_and_nothing_is_sent(
     assert not (tmp_path / "out.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_json", [False, True])
 def test_folds_are_shown_before_the_program(
     models: Models, users: Path, tmp_path: Path, as_json: bool
@@ -1398,6 +1399,7 @@ def test_the_trace_names_users_and_candidates_and_without_text_none(
 # run folders
 
 
+@pytest.mark.slow
 def test_optimize_goes_on_in_the_folder_beside_its_program(
     models: Models, users: Path, tmp_path: Path
 ) -> None:
@@ -1414,6 +1416,7 @@ def test_optimize_goes_on_in_the_folder_beside_its_program(
     assert len(list((tmp_path / "out.runs").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_folder_and_a_database_of_ones_own(models: Models, users: Path, tmp_path: Path) -> None:
     where = ["--run-dir", tmp_path / "run", "--storage", f"sqlite:///{tmp_path / 'trials.db'}"]
     command = ["optimize", users, "-o", tmp_path / "out.json", *FAKES, "--trials", 2, *where]

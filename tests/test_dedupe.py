@@ -170,6 +170,7 @@ PAIRS = st.lists(st.builds(Pair, TEXT, TEXT, TEXT), max_size=3).map(tuple)
 USERS = st.lists(st.builds(User, st.just("u"), st.just(()), PAIRS), min_size=1, max_size=8)
 
 
+@pytest.mark.slow
 @given(USERS)
 def test_nothing_is_left_to_dedupe_and_the_counts_add_up(drawn: list[User]) -> None:
     users = tuple(replace(user, user_id=f"{i}") for i, user in enumerate(drawn))

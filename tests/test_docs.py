@@ -45,6 +45,7 @@ def test_the_block_runs(
     run(code, page)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "code"), blocks(real=True))
 def test_the_block_runs_on_the_embedded_model(
     page: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

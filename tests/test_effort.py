@@ -92,6 +92,7 @@ def test_a_round_is_left_beside_starting_points_whatever_is_asked_for(effort: Ef
     assert effort.with_trials(effort.trials) == effort
 
 
+@pytest.mark.slow
 def test_who_portraits_are_learned_from_does_not_depend_on_rounds() -> None:
     def weighed(access: Access) -> PhaseStarted:
         told: list[Event] = []
@@ -150,6 +151,7 @@ def test_a_starting_point_that_pays_is_kept_with_the_wording_that_goes_with_it()
     assert done.curve[1].spent.calls <= 36
 
 
+@pytest.mark.slow
 def test_a_starting_point_in_the_words_of_a_user_is_not_tried() -> None:
     wording = STARTING_POINTS[0].conditioning.wording.format(summary="easy to read")
     quoting = replace(HUNDRED[0], signals=(*HUNDRED[0].signals, Persona(wording)))

@@ -18,7 +18,7 @@ from popi_prompt.seen import held_out
 
 pytest.importorskip("llama_cpp")
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.slow]
 
 DATA = Path(__file__).parent.parent / "datasets" / "tastes.jsonl"
 

@@ -81,6 +81,7 @@ def near(found: float, used: float) -> bool:
     return 0.8 * used <= found <= 1.2 * used
 
 
+@pytest.mark.slow
 def test_it_is_near_what_the_run_uses_and_sends_nothing(
     stub: StubServer, users: tuple[User, ...]
 ) -> None:
@@ -100,6 +101,7 @@ def test_it_is_near_what_the_run_uses_and_sends_nothing(
     assert expected.total.calls == sum(each.calls for each in expected.roles.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mipro", "gepa", "random"])
 def test_the_optimizers_of_dspy_are_estimated_too(
     stub: StubServer, users: tuple[User, ...], name: str
@@ -114,6 +116,7 @@ def test_the_optimizers_of_dspy_are_estimated_too(
     assert used / 2 < fast.total.calls < 2 * used
 
 
+@pytest.mark.slow
 def test_it_is_the_same_every_time(stub: StubServer, users: tuple[User, ...]) -> None:
     """But for the time: which of two workers asks first is up to the threads."""
     one, two = (estimate(users, settings(stub)).roles for _ in range(2))
@@ -123,6 +126,7 @@ def test_it_is_the_same_every_time(stub: StubServer, users: tuple[User, ...]) ->
         assert each.seconds == pytest.approx(two[role].seconds, rel=0.2)
 
 
+@pytest.mark.slow
 def test_what_is_on_disk_is_free_and_the_disk_is_left_alone(
     stub: StubServer, users: tuple[User, ...], own_cache_home: Path
 ) -> None:
@@ -141,6 +145,7 @@ def test_what_is_on_disk_is_free_and_the_disk_is_left_alone(
     assert default_path().read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_slower_model_takes_longer(stub: StubServer, users: tuple[User, ...]) -> None:
     fast, slow = (estimate(users, settings(stub), speed=Speed(latency=each)) for each in (1, 2))
     assert 1.5 < slow.total.seconds / fast.total.seconds <= 2

@@ -82,6 +82,7 @@ def validator(found: Format) -> Draft202012Validator:
     return Draft202012Validator(own)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("provider", "kind", "found"), ALL)
 @given(
     person=people, written=st.tuples(summaries, summaries), view=st.sampled_from(["full", "liked"])

@@ -180,6 +180,7 @@ def test_another_machine_finds_the_job_by_its_content(
     assert len(server.jobs) == len(server.files) == 1
 
 
+@pytest.mark.slow
 def test_the_record_is_on_disk_before_anything_is_sent(tmp_path: Path) -> None:
     with TuningServer() as gone:
         scene = Scene(tmp_path, gone, timeout=0.2)
@@ -193,6 +194,7 @@ def test_the_record_is_on_disk_before_anything_is_sent(tmp_path: Path) -> None:
     assert LEARNERS[0].signals[0].chosen not in path.read_text("utf-8")  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", [FILES, JOBS])
 @pytest.mark.parametrize("fault", [429, 500, 503, "lost", "late", "hang"])
 def test_a_request_that_goes_wrong_is_made_up_for(
@@ -219,6 +221,7 @@ def test_after_its_last_attempt_the_next_run_looks_first(tmp_path: Path) -> None
         assert len(server.jobs) == 1
 
 
+@pytest.mark.slow
 def test_what_is_on_record_is_waited_for_before_it_is_sent_again(
     scene: Scene, server: TuningServer
 ) -> None:
@@ -278,6 +281,7 @@ def test_events_are_told_once_also_after_a_restart(scene: Scene, server: TuningS
     assert told == server.messages(server.jobs[str(record.job_id)])
 
 
+@pytest.mark.slow
 def test_wait_outlives_a_provider_that_is_down_for_a_while(
     scene: Scene, server: TuningServer
 ) -> None:
@@ -290,6 +294,7 @@ def test_wait_outlives_a_provider_that_is_down_for_a_while(
 # -- refusals -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", [FILES, JOBS])
 @pytest.mark.parametrize("code", [402, 403, 404])
 def test_a_refusal_is_one_line_that_says_what_else_to_do(
@@ -368,6 +373,7 @@ def test_files_are_listed_by_records_and_provider_and_deleted(
     assert delete_files(scene.folder, scene.folder.find(record.key), scene.provider) == ()
 
 
+@pytest.mark.slow
 def test_a_file_deleted_elsewhere_is_shown_as_gone_and_an_unreachable_place_as_failed(
     tmp_path: Path,
 ) -> None:

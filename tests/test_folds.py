@@ -142,6 +142,7 @@ def optimized(monkeypatch: pytest.MonkeyPatch, door: Door, folds: int | None) ->
     return optimize(people(), replace(SETTINGS, folds=folds))
 
 
+@pytest.mark.slow
 def test_folds_change_nothing_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     with_folds = optimized(monkeypatch, fakes(), 3)
     without = optimized(monkeypatch, fakes(), None)
@@ -164,6 +165,7 @@ def test_the_cap_is_one_for_all_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "the cap of 150 calls" in done.folds.folds[-1].reason
 
 
+@pytest.mark.slow
 def test_a_user_who_fails_is_left_out_of_the_pooled_gain(monkeypatch: pytest.MonkeyPatch) -> None:
     done = optimized(monkeypatch, fakes(failing_on("pair 3 ")), 3)
     assert done.folds is not None

@@ -26,6 +26,7 @@ from popi_prompt.prompts import Message, Messages
 from popi_prompt.schema import Persona, User
 
 llama_cpp = pytest.importorskip("llama_cpp")
+pytestmark = pytest.mark.slow
 
 NAME = "local/smollm2-135m"
 SHORT = Sampling(max_tokens=8)

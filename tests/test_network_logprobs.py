@@ -32,6 +32,8 @@ from popi_prompt.prompts import Conditioning, Messages, as_data
 pytest.importorskip("llama_cpp", reason="the embedded engine is not installed")
 pytest.importorskip("starlette_context", reason="llama-cpp-python[server] is not installed")
 
+pytestmark = pytest.mark.slow
+
 NAME = "local/smollm2-135m"
 START_SECONDS = 60
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from importlib import metadata
 
+import pytest
+
 FOREIGN = {"torch", "tensorflow", "jax", "transformers"}
 MODULES = (
     "popi_prompt.cli.main",
@@ -18,6 +20,7 @@ MODULES = (
 )
 
 
+@pytest.mark.slow
 def test_no_import_loads_torch() -> None:
     code = f"import {', '.join(MODULES)}\nimport openai, litellm, dspy"
     done = subprocess.run(

@@ -12,6 +12,7 @@ import pytest
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "noise_reward.py"
 
 
+@pytest.mark.slow
 def test_noise_ships_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -346,6 +346,7 @@ def test_nothing_of_dspy_is_changed_for_good(name: str) -> None:
     assert len(dspy.settings.trace or ()) == held
 
 
+@pytest.mark.slow
 @of_dspy
 def test_the_seed_decides(name: str) -> None:
     curves = {str(searched(name, learning_door(), seed=seed).found) for seed in range(4)}

@@ -8,6 +8,7 @@ import pytest
 from killed_searches import SMALLEST, run
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_killed_run_goes_on_to_the_same_bytes_and_pays_no_answer_twice() -> None:
     draw = random.Random(0)

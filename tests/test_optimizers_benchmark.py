@@ -52,6 +52,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, data: Path, *more: object) -> dict
     return found
 
 
+@pytest.mark.slow
 def test_all_on_the_same_held_out_users_with_paired_differences(
     models: dict[str, FakeModel],
     data: Path,

@@ -185,6 +185,7 @@ def test_a_candidate_that_fails_for_some_is_not_on_the_front() -> None:
     assert instructions(found) == [SHORT, UNTUNED_INSTRUCTION]
 
 
+@pytest.mark.slow
 def test_the_front_so_far_is_kept_at_a_cap() -> None:
     whole = door()
     searched(whole)
@@ -340,6 +341,7 @@ def command(users: Path, output: Path, *more: object) -> Result:
     return call("optimize", users, "-o", output, *models, *few, *more)
 
 
+@pytest.mark.slow
 def test_optimize_writes_the_front_beside_the_program(users: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.json"
     done = command(users, output, "--pareto", "--json")

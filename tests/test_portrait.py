@@ -323,6 +323,7 @@ def test_of_a_dimension_the_shipped_ones_weigh_every_statement(name: str) -> Non
     )
 
 
+@pytest.mark.slow
 def test_the_shipped_one_tells_tastes_apart_with_the_real_model() -> None:
     program = load("portrait")
     assert program.candidate.menu is not None

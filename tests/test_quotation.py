@@ -369,6 +369,7 @@ def test_who_lends_a_summary_to_another_is_named() -> None:
     assert all({call.user_id, *call.quoted} == {"u00", "u01"} for call in lent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["--user-file", "--summaries"])
 def test_an_answer_for_somebody_is_of_theirs(tmp_path: Path, by: str) -> None:
     PROGRAM.save(tmp_path / "p.json")

@@ -32,6 +32,7 @@ answers = st.text(
 starts_visibly = answers.filter(lambda text: not text[0].isspace())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quirk", ["", "replaced", "whole"])
 @given(response=starts_visibly)
 @settings(max_examples=200, deadline=None)

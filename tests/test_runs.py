@@ -158,6 +158,7 @@ def test_trials_are_where_optuna_finds_them(scene: Scene, name: str) -> None:
     assert "be nice" not in (scene.run / "journal.log").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_trials_go_to_a_database_if_one_is_named(scene: Scene) -> None:
     url = f"sqlite:///{scene.path / 'trials.db'}"
     scene.optimize(storage=url)
@@ -175,6 +176,7 @@ def test_what_is_no_database_is_one_clear_line(scene: Scene, url: str) -> None:
     assert "pw-1" not in str(found.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("calls", [3, 40, 70])
 def test_an_interrupted_run_goes_on_and_ends_in_the_same_bytes(

@@ -49,6 +49,7 @@ def config(path: Path, server: StubServer) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_a_planted_key_is_nowhere(
     tmp_path: Path,
     own_cache_home: Path,

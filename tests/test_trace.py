@@ -178,6 +178,7 @@ def _work(path: Path, worker: int) -> None:
     traced(path, *(changed(retries=worker, answer="x" * 9000) for _ in range(100)))
 
 
+@pytest.mark.slow
 def test_processes_write_whole_lines(path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_work, args=(path, worker)) for worker in range(3)]

@@ -260,6 +260,7 @@ def failing_on(text: str) -> Fails:
     return fails
 
 
+@pytest.mark.slow
 def test_a_user_that_always_fails_is_reported_and_changes_no_one_else(
     use: Callable[[Door], None],
 ) -> None:
@@ -523,6 +524,7 @@ def calls_of_a_whole_run(use: Callable[[Door], None]) -> tuple[int, Candidate]:
     return sum(each.calls for each in done.spent.values()), done.program.candidate
 
 
+@pytest.mark.slow
 def test_at_a_cap_the_program_is_the_best_one_so_far(use: Callable[[Door], None]) -> None:
     calls, best = calls_of_a_whole_run(use)
     found = []
@@ -544,6 +546,7 @@ def test_at_a_cap_the_program_is_the_best_one_so_far(use: Callable[[Door], None]
     assert found[-1] == best != UNTUNED_CANDIDATE
 
 
+@pytest.mark.slow
 def test_a_cap_after_the_programs_own_row_leaves_its_verdict(use: Callable[[Door], None]) -> None:
     """The true taste of these people says something that no summary says."""
     users = [replace(user, gold=f"{user.gold}!") for user in people()]
@@ -574,6 +577,7 @@ def test_a_cap_does_not_ship_what_was_compared_and_is_not_proven(
     assert done.program.candidate == UNTUNED_CANDIDATE
 
 
+@pytest.mark.slow
 def test_a_cap_that_is_not_reached_changes_nothing(use: Callable[[Door], None]) -> None:
     calls, best = calls_of_a_whole_run(use)
     use(fakes(caps=Caps(calls=calls)))
