@@ -352,6 +352,24 @@ def test_evaluate_measures_only_the_rows_asked_for(
     refused(call("evaluate", program, users, "--rows", "raw,rew"), 2, "'rew'", "longest-answer")
 
 
+def test_evaluate_at_a_cap_shows_the_rows_that_were_measured(
+    models: Models, users: Path, program: Path
+) -> None:
+    options = ["--rows", "no-context,raw", "--no-cache", "--json"]
+    whole = json.loads(succeeded(call("evaluate", program, users, *options)).stdout)
+    needed = sum(row["calls"] for row in whole["rows"] if row["context"] != "raw")
+    capped = [*options, "--max-calls", needed + 1]
+    record = json.loads(succeeded(call("evaluate", program, users, *capped)).stdout)
+    assert [row["context"] for row in record["rows"]] == ["no context", "untuned"]
+    assert record["rows"][1]["margin"] == whole["rows"][-1]["margin"]
+    says = f"the cap of {needed + 1} calls is reached"
+    assert says in record["stopped"]
+    shown = succeeded(call("evaluate", program, users, *capped[:-3], *capped[-2:])).stdout
+    assert "Other rows were not measured: " in shown
+    assert says in shown
+    refused(call("evaluate", program, users, *options, "--max-calls", 3), 1, "the cap of 3 calls")
+
+
 def test_evaluate_refuses_two_scorers_of_one_figure(
     models: Models, users: Path, program: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
