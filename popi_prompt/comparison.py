@@ -63,13 +63,15 @@ def compare(
     stopped: str | None = None
     wanted = [name for name in ALL_ROWS if name in rows or name == own]
     for name in sorted(wanted, key=lambda name: name not in CORE_ROWS):
+        if stopped is not None and name != LONGEST:  # which asks no model
+            continue
         try:
             row = _row(name, candidate, users, scoring, measured.get(own), observer)
         except BudgetExceeded as stop:
             if own not in measured:
                 raise
             stopped = str(stop)
-            continue  # the longest answer asks no model, and others may be paid for already
+            continue
         if row is None:
             continue
         measured[name] = row

@@ -42,11 +42,6 @@ class Cell:
         """Why there are no figures; "" where there are."""
         return self.measured.reason if isinstance(self.measured, Unscored) else ""
 
-    @property
-    def kind(self) -> str:
-        """The error's class where there are no figures; "" where there are."""
-        return self.measured.kind if isinstance(self.measured, Unscored) else ""
-
     def against(self, other: str) -> Against | None:
         """The program's row minus another on the users both could score."""
         if self.report is None or self.own is None:
@@ -108,6 +103,12 @@ class Line:
             f"{_word(each)} by {each.scorer}" for each in others if each.scorer not in agreeing
         ]
         return "; ".join([text, *parts])
+
+    @property
+    def kind(self) -> str:
+        """The class of the error that the first cell, or the line, failed by; "" for none."""
+        first = self.failed if self.failed is not None else self.cells[0].measured
+        return first.kind if isinstance(first, Unscored) else ""
 
     def as_record(self) -> dict[str, Any]:
         """Plain JSON values."""

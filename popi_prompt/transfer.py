@@ -58,7 +58,7 @@ def transfer(
     A generator that cannot be opened or scored, or that a cap leaves no calls for, is a failure of
     its line. Raises `UsageError` for model and scorer names that are none, before anything is
     inferred, and `OptimizationError` where no user has a summary of the program's own or no
-    generator could be scored; `BudgetExceeded` where it was a cap that left none. That the untuned
+    generator could be scored; `BudgetExceeded` where that is for a cap alone. That the untuned
     program has none for anybody is noted: the program is then compared with no context alone.
     """
     wanted = _shared(scorers, door)
@@ -71,8 +71,8 @@ def transfer(
         lines.append(_line(_Subject(users, told, each, observer), wanted, failure))
     if all(line.verdict == "failed" for line in lines):
         reason = lines[0].says() if lines else "there are none"
-        over = any(cell.kind == BudgetExceeded.__name__ for line in lines for cell in line.cells)
-        error = BudgetExceeded if over else OptimizationError
+        only_caps = all(line.kind == BudgetExceeded.__name__ for line in lines)
+        error = BudgetExceeded if lines and only_caps else OptimizationError
         raise error(f"no generator could be scored; the first {reason}")
     return Transfer(tuple(lines), len(users))
 
@@ -159,7 +159,7 @@ def _line(subject: _Subject, wanted: Sequence[str | Scorer], failure: Unscored |
     try:
         if not wanted:
             wanted = _BY_ROUTE[0 if subject.door.scores_responses("generator") else 1 :]
-    except (ModelError, UsageError) as error:
+    except (ModelError, BudgetExceeded, UsageError) as error:
         return Line(name, failed=_unscored(error))
     return Line(name, tuple(_cell(subject, each) for each in wanted))
 

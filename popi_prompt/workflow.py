@@ -166,8 +166,10 @@ def _proven(report: Report) -> bool:
 
     What a cap has kept from being compared counts as proven: it is the best program so far.
     """
+    if report.stopped is not None and not report.rows:
+        return True
     gain = report.gain()
-    return report.stopped is not None if gain is None else gain.above_zero
+    return gain is not None and gain.above_zero
 
 
 def _program(candidate: Candidate, door: Door, origin: Origin) -> Program:

@@ -94,6 +94,33 @@ def test_a_model_that_has_learned_wins_and_becomes_a_program(
     assert program.origin.scores_after.reward_accuracy == 1.0
 
 
+def test_a_cap_that_leaves_the_true_taste_out_leaves_the_verdict(
+    scene: Path, server: TuningServer
+) -> None:
+    path = scene / "users.jsonl"
+    users = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({**user, "gold": "!"}) + "\n" for user in users))
+    key = tuned(scene, server, sft)
+    whole = json.loads(adopt(scene, key, "--json").stdout)
+    rows = {row["context"]: row["calls"] for row in whole["rows"]}
+    assert [*rows] == ["no context", "untuned", "compiled", "gold", "tuned"]
+    assert rows["gold"] > 0
+    (scene / "tuned.json").unlink()
+    needed = sum(rows.values()) - rows["gold"]
+    result = adopt(scene, key, "--json", "--max-calls", str(needed))
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert [row["context"] for row in found["rows"]] == [
+        "no context",
+        "untuned",
+        "compiled",
+        "tuned",
+    ]
+    assert found["against_prompt"] == whole["against_prompt"]
+    assert f"the cap of {needed} calls is reached" in found["stopped"]
+    assert (scene / "tuned.json").exists()
+
+
 def test_the_report_says_so_in_words_and_how_to_reach_the_model(
     scene: Path, server: TuningServer
 ) -> None:

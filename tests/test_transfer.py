@@ -28,14 +28,16 @@ from popi_prompt.matrix import Cell, Line, Transfer
 from popi_prompt.models.attribution import attribution
 from popi_prompt.models.books import Books
 from popi_prompt.models.door import Door
+from popi_prompt.models.litellm_model import LiteLLMModel
 from popi_prompt.models.meter import Meter
-from popi_prompt.models.model import Answer, Sampling
+from popi_prompt.models.model import Answer, Model, Sampling
 from popi_prompt.models.route import Route
 from popi_prompt.models.spent import Caps
 from popi_prompt.prompts import Message, Messages
 from popi_prompt.rewards import PopiReward
 from popi_prompt.rows import COMPILED, MARGIN, NO_CONTEXT, UNTUNED
 from popi_prompt.scorers import LikelihoodScorer
+from popi_prompt.stub_server import StubServer
 from popi_prompt.testing import FakeChatModel, FakeModel
 from popi_prompt.transfer import transfer
 
@@ -233,10 +235,35 @@ def test_a_cap_keeps_the_generators_that_were_measured_by_then() -> None:
     through = door({"fake/a": FakeModel(), "fake/b": FakeModel()}, calls=calls + 3)
     found = transfer(COMPILED_CANDIDATE, PEOPLE, through, names, ["likelihood"])
     assert line(found, "fake/a") == line(whole, "fake/a")
-    over = cell(found, "fake/b")
-    assert over.kind == "BudgetExceeded"
-    assert f"the cap of {calls + 3} calls is reached" in over.reason
-    assert line(found, "fake/b").verdict == "failed"
+    over = line(found, "fake/b")
+    assert (over.verdict, over.kind) == ("failed", "BudgetExceeded")
+    assert f"the cap of {calls + 3} calls is reached" in over.says()
+
+
+def test_a_cap_that_leaves_no_call_to_ask_what_a_route_allows_keeps_the_others() -> None:
+    alone = door({"fake/a": FakeModel()})
+    transfer(COMPILED_CANDIDATE, PEOPLE, alone, ["fake/a"])
+    calls = sum(each.calls for each in alone.spent().values())
+
+    def opened(route: Route) -> Model:
+        if route.model.startswith("openai/"):
+            return LiteLLMModel(route)
+        return FakeModel(infer) if route.model == "fake/inference" else FakeModel()
+
+    names = {"inference": "fake/inference", "generator": "fake/home"}
+    with StubServer() as server:
+        hosted = Route("openai/stub", api_base=server.api_base)
+        through = Door(names, open_model=opened, books=Books(Meter(Caps(calls=calls))))
+        found = transfer(COMPILED_CANDIDATE, PEOPLE, through, ["fake/a", hosted])
+    assert found.lines[0].verdict != "failed"
+    assert found.lines[1].kind == "BudgetExceeded"
+
+
+def test_an_error_of_a_cap_is_one_where_nothing_else_is_to_blame() -> None:
+    refused = FakeModel(fails=failing(BadResponse("the key is refused")))
+    through = door({"fake/a": refused, "fake/b": FakeModel()}, calls=40)
+    with pytest.raises(OptimizationError, match="the key is refused"):
+        transfer(COMPILED_CANDIDATE, PEOPLE, through, ["fake/a", "fake/b"], ["likelihood"])
 
 
 class Weighing(FakeModel):

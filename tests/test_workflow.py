@@ -578,6 +578,25 @@ def test_a_cap_does_not_ship_what_was_compared_and_is_not_proven(
 
 
 @pytest.mark.slow
+def test_a_cap_ships_nothing_that_nobody_could_be_compared_under(
+    use: Callable[[Door], None],
+) -> None:
+    """The untuned program has a summary for nobody: there is no gain, with a cap or without."""
+
+    def fails(messages: Messages) -> ModelError | None:
+        asked = messages[0].content == UNTUNED_CANDIDATE.instruction
+        return BadResponse("nothing usable") if asked else None
+
+    users = [replace(user, gold=f"{user.gold}!") for user in people()]
+    settings = replace(SETTINGS, optimizer=Fixed(Candidate("Look closely.")))
+    use(fakes(fails))
+    calls = sum(each.calls for each in optimize(users, settings).spent.values())
+    use(fakes(fails, caps=Caps(calls=calls - 1)))
+    done = optimize(users, settings)
+    assert done.stopped is not None
+    assert (done.report.gain(), done.kept_baseline) == (None, True)
+
+
 def test_a_cap_that_is_not_reached_changes_nothing(use: Callable[[Door], None]) -> None:
     calls, best = calls_of_a_whole_run(use)
     use(fakes(caps=Caps(calls=calls)))

@@ -63,7 +63,7 @@ def compiled(
     """
     make_folder(path.parent)
     done = optimize(family.users, _search(generator, settings), observer=observer)
-    if done.stopped is not None:
+    if done.stopped is not None and not done.report.rows:
         raise BudgetExceeded(done.stopped)
     record = _record_path(path)
     make_folder(record.parent)

@@ -41,14 +41,16 @@ class Block:
     seconds: float
 
     def as_record(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Plain JSON values; what ended the run is the run's to say."""
+        report = self.report.as_record()
+        del report["stopped"]
         return {
             "family": self.family,
             "generator": self.generator,
             "inference": self.inference,
             "program": self.program,
             "seconds": round(self.seconds, 1),
-            **self.report.as_record(),
+            **report,
         }
 
 

@@ -45,8 +45,9 @@ def command(
     Users are split into three parts without common users or prompts: to learn from, to choose by,
     and held out for the report. If the held-out users do not prove the program to be better than
     the untuned one, the untuned one is written, unless --force. Ctrl-C keeps the best program so
-    far beside OUTPUT; at a cap the best one so far is OUTPUT. The same command goes on where an
-    interrupted one was: what was paid for is not asked again, and the program is the same.
+    far beside OUTPUT; at a cap before that comparison the best one so far is OUTPUT. The same
+    command goes on where an interrupted one was: what was paid for is not asked again, and the
+    program is the same.
 
     Demonstrations in the program are of invented people, unless all users are marked public or
     --demos real says otherwise.

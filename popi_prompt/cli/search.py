@@ -77,7 +77,7 @@ _OPTIONS = (
         "--auto",
         type=click.Choice(["light", "medium", "heavy"]),
         help="How much to look at, in place of --trials; light: on 100 users with one pair each "
-        "about 600 calls by likelihood, 850 by choice.  [default: medium]",
+        "at most 600 calls by likelihood, more by choice.  [default: medium]",
     ),
     click.option(
         "--pareto", is_flag=True, help="Two objectives: also keep what inserts fewer tokens."

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE
 from popi_prompt.comparison import Scoring, compare, measure
-from popi_prompt.contexts import Context
-from popi_prompt.errors import JobError, UsageError
+from popi_prompt.contexts import Context, context
+from popi_prompt.errors import BudgetExceeded, JobError, UsageError
 from popi_prompt.events import Observer, ignore
 from popi_prompt.finetune.jobs import job_id
 from popi_prompt.finetune.provider import Provider
@@ -19,7 +19,7 @@ from popi_prompt.models.route import Route
 from popi_prompt.program import Program
 from popi_prompt.provenance import scores_of, versions
 from popi_prompt.report import Report
-from popi_prompt.rows import COMPILED, CORE_ROWS, TUNED, UNTUNED, Against
+from popi_prompt.rows import COMPILED, GOLD, NO_CONTEXT, TUNED, UNTUNED, Against
 from popi_prompt.schema import User
 
 
@@ -88,14 +88,16 @@ def adopt(
     # What cannot be opened or priced is refused before the comparison is paid for.
     door = scoring.door.elsewhere({"inference": tuned})
     door.model("inference")
-    report = compare(program.candidate, users, scoring, CORE_ROWS, observer)
+    report = compare(program.candidate, users, scoring, (NO_CONTEXT, UNTUNED), observer)
     candidate = replace(program.candidate, menu=None)  # a tuned model has to write
     if not keep_demonstrations:
         candidate = replace(candidate, demonstrations=())
     told = Context(candidate, summarizer(candidate, door))
     own = UNTUNED if program.candidate == UNTUNED_CANDIDATE else COMPILED
     row = measure(TUNED, told, users, replace(scoring, door=door), observer)
-    report = replace(report, rows=(*report.rows, row))
+    report = _with_gold(
+        replace(report, rows=(*report.rows, row)), program, users, scoring, observer
+    )
     origin = replace(
         program.origin,
         scorer=scoring.scorer.name,
@@ -105,3 +107,17 @@ def adopt(
     )
     models = {**program.models, "inference": tuned.model}
     return Adopted(Program(candidate, models, origin), report, report.against(TUNED, own))
+
+
+def _with_gold(
+    report: Report, program: Program, users: Sequence[User], scoring: Scoring, observer: Observer
+) -> Report:
+    """The row of the true taste before the last one, if there is any and a cap allows it."""
+    told = context(GOLD, program.candidate, users, scoring.door)
+    if told is None:
+        return report
+    try:
+        gold = measure(GOLD, told, users, scoring, observer)
+    except BudgetExceeded as stop:
+        return replace(report, stopped=str(stop))
+    return replace(report, rows=(*report.rows[:-1], gold, report.rows[-1]))

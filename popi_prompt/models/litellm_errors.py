@@ -29,13 +29,11 @@ _TIMED_OUT = 408
 
 
 def import_litellm() -> Any:
-    """Import LiteLLM without its downloads of prices and of tokenizers, and without its banner."""
+    """Import LiteLLM without its download of a price list, and without its banner."""
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     import litellm
 
     litellm.suppress_debug_info = True
-    if litellm.disable_hf_tokenizer_download is None:
-        litellm.disable_hf_tokenizer_download = True
     return litellm
 
 
