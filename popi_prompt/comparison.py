@@ -66,7 +66,7 @@ def compare(
         if stopped is not None and name != LONGEST:  # which asks no model
             continue
         try:
-            row = _row(name, candidate, users, scoring, measured.get(own), observer)
+            row = measure_row(name, candidate, users, scoring, measured.get(own), observer)
         except BudgetExceeded as stop:
             if own not in measured:
                 raise
@@ -88,15 +88,18 @@ def compare(
     )
 
 
-def _row(
+def measure_row(
     name: str,
     candidate: Candidate,
     users: Sequence[User],
     scoring: Scoring,
-    own: Row | None,
-    observer: Observer,
+    own: Row | None = None,
+    observer: Observer = ignore,
 ) -> Row | None:
-    """One row, if these users have its texts; `own` is the program's."""
+    """The row of a name; None, and the observer is told, where these users do not have its texts.
+
+    `own` is the program's row, which "shuffled" needs.
+    """
     if name == LONGEST:
         return _longest(users, scoring)
     told = context(name, candidate, users, scoring.door, own)

@@ -79,7 +79,7 @@ def optimize(
         made = tried.until_now(origin)
         found = searched.found
         report = _measured(searched, split, scoring, settings, observer)
-        shipped = found if settings.force or _proven(report) else UNTUNED_CANDIDATE
+        shipped = found if settings.force or _ships(report) else UNTUNED_CANDIDATE
         guard.prove(shipped)
         program = _program(shipped, door, with_scores(made, report, shipped))
         front = members(searched.front, lambda each: _program(each, door, made))
@@ -161,10 +161,10 @@ def _reported(
     return compare(found, test, scoring, observer=observer)
 
 
-def _proven(report: Report) -> bool:
-    """Whether the compiled program moved users it never saw further than the untuned one did.
+def _ships(report: Report) -> bool:
+    """Whether what was found moved users it never saw further than the untuned program did.
 
-    What a cap has kept from being compared counts as proven: it is the best program so far.
+    So it does where a cap has kept the two from being compared: it is the best one so far.
     """
     if report.stopped is not None and not report.rows:
         return True

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from popi_prompt.candidate import UNTUNED_CANDIDATE
-from popi_prompt.comparison import Scoring, compare, measure
-from popi_prompt.contexts import Context, context
+from popi_prompt.comparison import Scoring, compare, measure, measure_row
+from popi_prompt.contexts import Context
 from popi_prompt.errors import BudgetExceeded, JobError, UsageError
 from popi_prompt.events import Observer, ignore
 from popi_prompt.finetune.jobs import job_id
@@ -113,11 +113,10 @@ def _with_gold(
     report: Report, program: Program, users: Sequence[User], scoring: Scoring, observer: Observer
 ) -> Report:
     """The row of the true taste before the last one, if there is any and a cap allows it."""
-    told = context(GOLD, program.candidate, users, scoring.door)
-    if told is None:
-        return report
     try:
-        gold = measure(GOLD, told, users, scoring, observer)
+        gold = measure_row(GOLD, program.candidate, users, scoring, observer=observer)
     except BudgetExceeded as stop:
         return replace(report, stopped=str(stop))
+    if gold is None:
+        return report
     return replace(report, rows=(*report.rows[:-1], gold, report.rows[-1]))
